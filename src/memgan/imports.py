@@ -1,0 +1,55 @@
+"""Which files of the package a module runs: its own and all that it imports, directly or not.
+
+Both engines list these files as inputs of a step, and a training state is keyed by their contents, so that an edit reruns what
+it can change and nothing else. The imports are read from the syntax tree, those inside functions too; nothing is imported.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = __name__.partition(".")[0]
+SOURCE = Path(__file__).resolve().parents[1]
+
+
+def code_of(module: str, source: Path = SOURCE) -> list[Path]:
+    """Files of this package that `python -m <module>` can execute, relative to `source`, sorted.
+
+    Packages' `__init__.py` files count only when they hold code.
+    """
+    todo, found = [module], set()
+    while todo:
+        name = todo.pop()
+        for path in _files(name, source):
+            if path not in found:
+                found.add(path)
+                todo += _imported(path, _package_of(name, path))
+    return sorted(path.relative_to(source) for path in found)
+
+
+def _files(name: str, source: Path) -> Iterator[Path]:
+    """The module's file and the non-empty `__init__.py` of each package above it."""
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        base = source.joinpath(*parts[:depth])
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file() and (depth == len(parts) or path.name == "__init__.py") and path.stat().st_size:
+                yield path
+
+
+def _package_of(name: str, path: Path) -> str:
+    return name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+
+@cache
+def _imported(path: Path, package: str) -> tuple[str, ...]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in names if name.split(".")[0] == PACKAGE)

@@ -1,0 +1,49 @@
+"""The generator and discriminators: `gan` (SPEC 5, 6) and their training: `train` (SPEC 8, 9)."""
+
+from typing import Literal
+
+from memgan.params.base import Block, entry
+
+Pooling = Literal["avg", "max"]
+
+
+class Gan(Block):
+    """Networks."""
+
+    stages: int = entry("K, each with twice the side of the one before, the last with `images.size`; paper 3", ge=1)
+    z: int = entry("size of the noise; paper's lineage 100", gt=0)
+    condition: int = entry("size of the conditioning augmentation; lineage 100", gt=0)
+    text: Literal["sentence", "both"] = entry("both: the mean of the words joins the condition [ours, after the paper's text]")
+    ngf: int = entry("width of the generator's stages; lineage 32 on CUB, 48 on COCO", gt=0)
+    ndf: int = entry("first width of the discriminators; lineage 64 on CUB, 96 on COCO", gt=0)
+    residual_blocks: int = entry("R_NUM, residual blocks a stage; lineage 2 on CUB, 3 on COCO", ge=0)
+    norm: Literal["batch", "instance"] = entry("of the generator's blocks; AttnGAN batch, ManiGAN instance")
+    d_norm: Literal["batch", "instance", "none"] = entry("of the discriminators' blocks; lineage batch")
+    acm_width: int = entry("inner width of the affine combination; lineage 128", gt=0)
+    image_features: bool = entry("regional v enters every stage through the ACMs [paper]; false: ablation")
+    global_feature: bool = entry("v_G enters the first stage [paper]; false: ablation")
+    content: bool = entry("discriminators see the pooled image [paper]; false: ablation")
+    content_kernel: int = entry("kernel of the content pooling, stride 2 [ours: 3]", ge=1)
+    content_padding: int = entry("padding of the content pooling [ours: kernel // 2]", ge=0)
+    count_include_pad: bool = entry("average pooling counts the padding [ours: false]")
+    spectral_norm: bool = entry("on the discriminators' convolutions; off in the paper")
+
+
+class Train(Block):
+    """Losses and recipe."""
+
+    epochs: float = entry("passes over the training images; lineage 600 on CUB, 120 on COCO", ge=0)
+    batch: int = entry("images a step; AttnGAN 20 on CUB, 14 on COCO", ge=2)
+    lr_g: float = entry("Adam, generator; paper 2e-4", gt=0)
+    lr_d: float = entry("Adam, each discriminator; paper 2e-4", gt=0)
+    beta1: float = entry("Adam; lineage 0.5", ge=0, lt=1)
+    beta2: float = entry("Adam; lineage 0.999", ge=0, lt=1)
+    ema: float = entry("decay of the averaged generator, which is what is sampled; lineage 0.999", ge=0, lt=1)
+    damsm_weight: float = entry("lambda1; lineage 5 on CUB, 50 on COCO", ge=0)
+    damsm_stages: Literal["last", "all"] = entry("stages with the DAMSM loss; eq. (1) has it per stage, the lineage in the last")
+    kl_weight: float = entry("of the conditioning augmentation's KL term; lineage 1", ge=0)
+    wrong_caption: bool = entry("matching-aware term: real image, wrong caption [lineage]")
+    r1_gamma: float = entry("weight of R1 [paper names it, gives no weight]", ge=0)
+    r1_interval: int = entry("steps between R1 terms, each weighted by the interval", ge=1)
+    neighbours: Literal["own", "retrieved", "retrieved_excluding_self"] = entry("whose v a training caption gets; paper own")
+    augment: Literal["none", "diffaugment"] = entry("of what the discriminators see; paper none")

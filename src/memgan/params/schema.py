@@ -1,0 +1,103 @@
+"""The whole of params.yaml: what may stand in it, its JSON schema, and its check before anything runs.
+
+python -m memgan.params.schema          writes workflow/schemas/params.schema.json
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from memgan.artifacts import write_text
+from memgan.params.base import Block, entry
+from memgan.params.data import Images, Source
+from memgan.params.encoders import Damsm, Evaluator, Features
+from memgan.params.evaluation import Metrics, Sampling
+from memgan.params.gan import Gan, Pooling, Train
+from memgan.params.load import Settings, read_yaml, validated
+from memgan.params.memory import Memory
+
+BLOCKS: dict[str, type[Block]] = {
+    "images": Images,
+    "damsm": Damsm,
+    "evaluator": Evaluator,
+    "features": Features,
+    "memory": Memory,
+    "gan": Gan,
+    "train": Train,
+    "sampling": Sampling,
+    "metrics": Metrics,
+}
+SCHEMA = Path("workflow/schemas/params.schema.json")
+Changes = dict[str, Any]
+
+
+class DataSet(Block):
+    """A data set: its source, and what it changes of each block (`{}` where nothing)."""
+
+    source: Source = entry("where it comes from")
+    images: Changes = entry("changes of `images`")
+    damsm: Changes = entry("changes of `damsm`")
+    evaluator: Changes = entry("changes of `evaluator`")
+    features: Changes = entry("changes of `features`")
+    memory: Changes = entry("changes of `memory`")
+    gan: Changes = entry("changes of `gan`")
+    train: Changes = entry("changes of `train`")
+    sampling: Changes = entry("changes of `sampling`")
+    metrics: Changes = entry("changes of `metrics`")
+
+
+class Run(Block):
+    """A named set of overrides, which win over everything else; only what comes after the encoders can change."""
+
+    pooling: Pooling = Field("avg", description="kind of the content pooling")
+    memory: Changes = Field({}, description="changes of `memory`")
+    gan: Changes = Field({}, description="changes of `gan`")
+    train: Changes = Field({}, description="changes of `train`")
+    sampling: Changes = Field({}, description="changes of `sampling`")
+
+
+class Params(Block):
+    """params.yaml: everything that changes a number in a table, and nothing else."""
+
+    seed: int = entry("of the worlds, the splits and the encoders", ge=0)
+    seeds: tuple[int, ...] = entry("one trained generator each", min_length=1)
+    threads: int = entry("torch threads of a job: their number changes the order of sums", ge=1)
+    shards: int = entry("jobs that share the sampling of one run; the images are the same whatever it is", ge=1)
+    pooling: Pooling = entry("kind of the discriminators' content pooling; paper avg")
+    datasets: tuple[str, ...] = entry("what Table 1 is measured on, names under `data`", min_length=1)
+    images: Images = entry("geometry")
+    damsm: Damsm = entry("text and image encoders")
+    evaluator: Evaluator = entry("scoring network")
+    features: Features = entry("network that gives v")
+    memory: Memory = entry("memory bank and retrieval")
+    gan: Gan = entry("generator and discriminators")
+    train: Train = entry("losses and recipe")
+    sampling: Sampling = entry("sampling")
+    metrics: Metrics = entry("protocol")
+    data: dict[str, DataSet] = entry("the data sets that can be named")
+    runs: dict[str, Run] = entry("named overrides; `ours` is empty")
+
+
+def check(path: Path) -> Params:
+    """The whole file, each data set's and run's resolved blocks included. Raises InputError for the first fault."""
+    tree = read_yaml(path)
+    params = validated(Params, tree, path, "params")
+    for name in params.datasets:
+        Settings(dataset=name, path=path)
+    for dataset in params.data:
+        for run in [None, *params.runs]:
+            settings = Settings(dataset, run, path)
+            for block, model in BLOCKS.items():
+                settings.block(block, model)
+    return params
+
+
+def schema() -> str:
+    """The JSON schema of params.yaml."""
+    return json.dumps(Params.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    write_text(SCHEMA, schema())

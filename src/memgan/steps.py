@@ -1,0 +1,84 @@
+"""What all steps share when they run as `python -m memgan.<module>`: arguments, log, errors."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import typer
+from tqdm import tqdm
+
+from memgan.errors import InputError
+
+log = logging.getLogger("memgan")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def run(main: Callable[..., None]) -> None:
+    """Runs a step's `main` on the command line's arguments.
+
+    `--log PATH`, which every step takes, also writes what is said there. An InputError ends in one line and exit code 1.
+    """
+    arguments = list(sys.argv[1:])
+    path = None
+    if "--log" in arguments[:-1]:
+        at = arguments.index("--log")
+        path, arguments = Path(arguments[at + 1]), arguments[:at] + arguments[at + 2 :]
+    start_log(path)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command()(guarded(main))
+    app(args=arguments, prog_name=f"python -m {_module(main)}")
+
+
+def guarded(main: Callable[P, T]) -> Callable[P, T]:
+    """`main`, with a user's mistake turned into one line on standard error and exit code 1."""
+
+    @wraps(main)
+    def safely(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return main(*args, **kwargs)
+        except InputError as fault:
+            log.error("error: %s", " ".join(str(fault).split()))
+            sys.exit(1)
+
+    return safely
+
+
+def start_log(path: Path | None) -> None:
+    """Sends messages to standard error and, if `path` is given, to that file, made anew."""
+    log.handlers.clear()
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterable[T]:
+    """A bar on a terminal; elsewhere (a log, a cluster) nothing but a line at the end."""
+    bar = tqdm(items, desc=what, total=total, disable=not sys.stderr.isatty(), leave=False)
+    count = 0
+    for item in bar:
+        yield item
+        count += 1
+    log.info("%s: %d done", what, count)
+
+
+def set_threads(count: int) -> None:
+    """Fixes torch's threads and asks for deterministic kernels: the number of threads changes the order of sums."""
+    import torch
+
+    torch.set_num_threads(count)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _module(main: Callable[..., None]) -> str:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec.name if spec else main.__module__
