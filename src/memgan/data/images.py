@@ -1,0 +1,148 @@
+"""From an encoded picture of any kind to the RGB that a viewer shows, and the geometry of SPEC 10."""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+Box = tuple[float, float, float, float]  # x, y, width, height
+WHITE = (255, 255, 255, 255)
+ORIENTATION = 0x0112  # EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnusableError(ValueError):
+    """A picture that cannot be shown or cut; the text says why and follows its name."""
+
+
+def decode(data: bytes) -> Image.Image:
+    """The picture upright and in RGB, as a viewer shows it.
+
+    EXIF rotation is applied; grey, palette, CMYK, 16-bit and floating-point pictures are converted; what is transparent is laid
+    over white; of an animation it is the first frame. Colour profiles are not applied (nor does the lineage).
+    Raises UnusableError, also above Pillow's limit against decompression bombs (89 million pixels).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)  # odd EXIF or PNG chunks that do not matter here
+            image = Image.open(io.BytesIO(data))
+            return _upright(to_rgb(image), _orientation(image))
+    except UnidentifiedImageError:
+        raise UnusableError("does not decode (no kind of picture that Pillow knows)") from None
+    except Exception as fault:  # Pillow's plugins raise whatever their parsing runs into
+        raise UnusableError(f"does not decode ({type(fault).__name__}: {fault})") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB; see `decode`."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(image)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        shown = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, WHITE), shown).convert("RGB")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # broken EXIF is common and stops no viewer
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """Grey levels of 16-bit and wider pictures as uint8 [h, w]; floating-point ones are 0..1, or 0..255 where they exceed 1."""
+    levels = np.asarray(image).astype(np.float64)
+    wide = image.mode != "F"
+    scale = 1 / 257 if wide else 255 if levels.max(initial=0) <= 1 else 1  # 65535 / 255 = 257
+    return np.clip(np.rint(np.nan_to_num(levels * scale)), 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A window of a picture, in whole pixels, and the size to which it is scaled."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    width: int
+    height: int
+
+    def relative(self, box: Box) -> list[float] | None:
+        """A box of the picture in units of the cut's sides (0..1), clipped to it; None if nothing of it is inside."""
+        x, y, w, h = box
+        left, right = np.clip([(x - self.left), (x + w - self.left)], 0, self.right - self.left) / (self.right - self.left)
+        top, bottom = np.clip([(y - self.top), (y + h - self.top)], 0, self.bottom - self.top) / (self.bottom - self.top)
+        if right <= left or bottom <= top:
+            return None
+        return [round(float(value), 6) for value in (left, top, right - left, bottom - top)]
+
+
+def geometry(width: int, height: int, short_side: int, box: Box | None, box_crop: float | None) -> Cut:
+    """What is kept of a picture, and at what size.
+
+    With `box_crop`, the square around the box whose half side is `box_crop * max(w, h)`, whole pixels, clipped at the picture's
+    edges (AttnGAN's datasets.py, get_imgs: int() throughout); otherwise everything. The short side becomes `short_side` px.
+    Raises UnusableError if the box has no area inside the picture.
+    """
+    left, top, right, bottom = 0, 0, width, height
+    if box_crop is not None:
+        if box is None:
+            raise UnusableError("has no box to crop by")
+        x, y, w, h = box
+        if not inside(box, width, height):
+            raise UnusableError(f"has a box without area inside the picture ({x:g}, {y:g}, {w:g}, {h:g})")
+        half, centre_x, centre_y = int(max(w, h) * box_crop), int((2 * x + w) / 2), int((2 * y + h) / 2)
+        left, right = max(0, centre_x - half), min(width, centre_x + half)
+        top, bottom = max(0, centre_y - half), min(height, centre_y + half)
+        if right <= left or bottom <= top:
+            raise UnusableError(f"has a box of less than a pixel ({x:g}, {y:g}, {w:g}, {h:g})")
+    scale = short_side / min(right - left, bottom - top)
+    size = (max(short_side, round(side * scale)) for side in (right - left, bottom - top))
+    return Cut(left, top, right, bottom, *size)
+
+
+def inside(box: Box, width: int, height: int) -> bool:
+    """Whether a box has any area inside a picture."""
+    x, y, w, h = box
+    return min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
+
+
+def resized(image: Image.Image, cut: Cut) -> Image.Image:
+    """The cut at its size, by Pillow's bicubic filter, which is antialiased: it widens as the picture shrinks.
+
+    Bicubic and not the lineage's bilinear, because it keeps small parts sharper, and not Lanczos, which rings round flat colours.
+    """
+    # cropped first: resize's own `box` lets the filter look beyond its edges
+    window = image.crop((cut.left, cut.top, cut.right, cut.bottom))
+    return window.resize((cut.width, cut.height), Image.Resampling.BICUBIC)
+
+
+def encode(image: Image.Image, form: str) -> bytes:
+    """The picture as png, or as jpg of quality 95 with full chroma; nothing but pixels in it."""
+    buffer = io.BytesIO()
+    image.info = {}
+    if form == "png":
+        image.save(buffer, "PNG", compress_level=6)
+    else:
+        image.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()

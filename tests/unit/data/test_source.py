@@ -1,0 +1,148 @@
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from memgan.artifacts import write_json
+from memgan.data import source
+from memgan.data.source import located, members
+from memgan.errors import InputError
+from tests.rawdata import pack
+
+MEMBERS = {"top.txt": b"one", "folder/picture.jpg": bytes(range(256)) * 9, "folder/deep/er.txt": b"", "z.txt": b"last"}
+
+
+def everything(path: Path) -> dict[str, bytes]:
+    return {member.name: member.read() for member in members(path)}
+
+
+def tar_of(path: Path, *infos: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for info, data in infos:
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("name", ["raw.tgz", "raw.tar", "raw.zip", "raw"])
+def test_members_come_whole_and_in_order(tmp_path, name):
+    path = pack(tmp_path / name, MEMBERS)
+    found = [(member.name, member.size, member.read()) for member in members(path)]
+    expected = sorted(MEMBERS.items()) if path.is_dir() else list(MEMBERS.items())
+    assert sorted(found) == sorted((name, len(data), data) for name, data in MEMBERS.items())
+    if path.is_file():
+        assert [name for name, _, _ in found] == [name for name, _ in expected]
+
+
+def test_a_folder_has_the_same_order_whoever_wrote_it(tmp_path):
+    one, two = pack(tmp_path / "one", MEMBERS), pack(tmp_path / "two", dict(reversed(MEMBERS.items())))
+    assert [m.name for m in members(one)] == [m.name for m in members(two)]
+
+
+@pytest.mark.parametrize("kind", ["raw.tgz", "raw.zip", "raw"])
+def test_hidden_files_are_passed_over(tmp_path, kind):
+    path = pack(tmp_path / kind, {"a.txt": b"a", "x/._a.jpg": b"fork", ".git/config": b"", "__MACOSX/a.jpg": b"fork"})
+    assert list(everything(path)) == ["a.txt"]
+
+
+def test_a_leading_dot_slash_is_not_part_of_a_name(tmp_path):
+    assert list(everything(tar_of(tmp_path / "raw.tar", (tarfile.TarInfo("./a/b.txt"), b"x")))) == ["a/b.txt"]
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "C:/evil.txt", "..\\evil.txt"])
+@pytest.mark.parametrize("kind", ["raw.tar", "raw.zip"])
+def test_names_that_lead_outside_are_refused(tmp_path, name, kind):
+    path = tmp_path / kind
+    if kind == "raw.tar":
+        tar_of(path, (tarfile.TarInfo(name), b"x"))
+    else:
+        pack(path, {name: b"x"})
+    with pytest.raises(InputError, match=r"leads outside the archive"):
+        everything(path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
+    info = tarfile.TarInfo("innocent.jpg")
+    info.type, info.linkname = kind, "/etc/passwd"
+    with pytest.raises(InputError, match=r"innocent.jpg is a link or a device"):
+        everything(tar_of(tmp_path / "raw.tar", (info, b"")))
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        info = zipfile.ZipInfo("innocent.jpg")
+        info.create_system, info.external_attr = 3, 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(InputError, match=r"innocent.jpg is a link or a device"):
+        everything(tmp_path / "raw.zip")
+
+
+def test_a_link_in_a_folder_is_refused(tmp_path):
+    pack(tmp_path / "raw", MEMBERS)
+    (tmp_path / "raw" / "innocent.jpg").symlink_to("/etc/passwd")
+    with pytest.raises(InputError, match=r"innocent.jpg: is a link"):
+        everything(tmp_path / "raw")
+
+
+def test_a_name_that_comes_twice_is_refused(tmp_path):
+    path = tar_of(tmp_path / "raw.tar", (tarfile.TarInfo("a.txt"), b"1"), (tarfile.TarInfo("./a.txt"), b"2"))
+    with pytest.raises(InputError, match=r"holds a.txt twice"):
+        everything(path)
+
+
+@pytest.mark.parametrize("kind", ["raw.tgz", "raw.zip"])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(source, "ALLOWANCE", 1000)
+    path = pack(tmp_path / kind, {"zeros": bytes(2_000_000)})
+    with pytest.raises(InputError, match=r"absurd size \(2000000 bytes"):
+        next(members(path))
+
+
+@pytest.mark.parametrize("kind", ["raw.tgz", "raw.tar", "raw.zip"])
+def test_an_archive_that_is_cut_off_anywhere_is_refused(tmp_path, kind):
+    path = pack(tmp_path / kind, MEMBERS)
+    whole = path.read_bytes()
+    # a plain tar ends in padding of which nothing but one block is needed
+    last = 512 * 11 if kind == "raw.tar" else len(whole)
+    for length in {0, 1, 511, 512, 1024, 512 * 6, *range(3, last, 173), last - 1} & set(range(last)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"raw.*(cannot|can) be read to its end"):
+            everything(path)
+
+
+def test_damage_inside_a_zip_is_found(tmp_path):
+    path = pack(tmp_path / "raw.zip", MEMBERS)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"picture.jpg") + 40
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"raw.zip: no tar, tgz or zip that can be read"):
+        everything(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"just some text", b"\x1f\x8b but no gzip"])
+def test_what_is_no_archive_is_refused(tmp_path, data):
+    (tmp_path / "raw.tgz").write_bytes(data)
+    with pytest.raises(InputError, match=r"no tar, tgz or zip"):
+        everything(tmp_path / "raw.tgz")
+
+
+def test_missing_raw_data_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.tgz: there is no such file"):
+        everything(tmp_path / "nowhere.tgz")
+
+
+def test_located_notices_what_changed_since_the_check(tmp_path):
+    path = pack(tmp_path / "raw.tar", MEMBERS)
+    sources = tmp_path / "sources.json"
+    write_json(sources, {"files": {"images": {"path": str(path), "bytes": path.stat().st_size}}})
+    assert located(sources) == {"images": path}
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(InputError, match=r"raw.tar: has changed since"):
+        located(sources)
+    path.unlink()
+    with pytest.raises(InputError, match=r"raw.tar: it was here"):
+        located(sources)
