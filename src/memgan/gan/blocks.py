@@ -1,0 +1,98 @@
+"""Blocks of the generator and the discriminators (SPEC 5, 6).
+
+All are the lineage's (StackGAN++, AttnGAN, ManiGAN `model.py`): 3x3 convolutions without bias, nearest up-sampling, gated linear
+units. Tensors are N x C x H x W.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+Norm = Literal["batch", "instance", "none"]
+
+
+def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
+    """3x3 convolution that keeps the size, without bias."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def norm2d(kind: Norm, channels: int) -> nn.Module:
+    """Normalisation of a feature map: BatchNorm (AttnGAN), InstanceNorm (ManiGAN, without affine terms) or none."""
+    return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": lambda _: nn.Identity()}[kind](channels)
+
+
+class UpBlock(nn.Sequential):
+    """inputs x H x W -> outputs x 2H x 2W: nearest up-sampling, conv3x3, norm, GLU."""
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm):
+        super().__init__(nn.Upsample(scale_factor=2), conv3x3(inputs, 2 * outputs), norm2d(norm, 2 * outputs), nn.GLU(1))
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(GLU(norm(conv(x))))), size and channels kept."""
+
+    def __init__(self, channels: int, norm: Norm):
+        super().__init__()
+        self.body = nn.Sequential(
+            conv3x3(channels, 2 * channels),
+            norm2d(norm, 2 * channels),
+            nn.GLU(1),
+            conv3x3(channels, channels),
+            norm2d(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: B x channels x H x W."""
+        return x + self.body(x)
+
+
+class ACM(nn.Module):
+    """Text-image affine combination module: h * W(v) + b(v) (ManiGAN, eq. 1; the paper's section 4.1).
+
+    The image feature v passes one convolution, of which two more give the scale W and the shift b, so that the feature chooses
+    where the hidden map of the text is kept and what is added.
+    """
+
+    def __init__(self, channels: int, feature: int, inner: int):
+        super().__init__()
+        self.inner = conv3x3(feature, inner)
+        self.scale = conv3x3(inner, channels)
+        self.shift = conv3x3(inner, channels)
+
+    def forward(self, hidden: Tensor, feature: Tensor) -> Tensor:
+        """hidden: B x channels x H x W; feature: B x feature x H x W."""
+        inner = self.inner(feature)
+        return hidden * self.scale(inner) + self.shift(inner)
+
+
+def down_block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    """inputs x H x W -> outputs x H/2 x W/2: 4x4 convolution of stride 2, norm, LeakyReLU."""
+    conv = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=norm == "none")
+    return nn.Sequential(conv, norm2d(norm, outputs), nn.LeakyReLU(0.2))
+
+
+def same_block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
+    """inputs x H x W -> outputs x H x W: conv3x3, norm, LeakyReLU."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
+    return nn.Sequential(conv, norm2d(norm, outputs), nn.LeakyReLU(0.2))
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Orthogonal convolutions and linear layers, BatchNorm N(1, 0.02), biases zero (lineage: `weights_init`)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.orthogonal_(layer.weight, generator=generator)
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.weight.normal_(1.0, 0.02, generator=generator)
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.zero_()
+
+
+def normalise_spectrum(network: nn.Module) -> None:
+    """Puts spectral normalisation (Miyato et al. 2018) on every convolution and linear layer."""
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            spectral_norm(layer)

@@ -1,0 +1,170 @@
+"""The generator: caption, noise and an image feature in, one image a stage out (SPEC 5; the paper's section 4.1)."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from memgan.artifacts import load_tensors
+from memgan.errors import InputError
+from memgan.gan.blocks import ACM, ResidualBlock, UpBlock, conv3x3
+from memgan.params.data import Images
+from memgan.params.gan import Gan
+
+
+class Inputs(NamedTuple):
+    """What the generator is given; B images."""
+
+    sentence: Tensor  # B x D
+    words: Tensor  # B x D, the mean of the caption's word embeddings
+    noise: Tensor  # B x z, N(0, I)
+    jitter: Tensor  # B x condition, N(0, I), of the conditioning augmentation
+    feature: Tensor  # B x C x h x h, relu5_3
+
+
+class Outputs(NamedTuple):
+    """What it gives back."""
+
+    images: list[Tensor]  # B x 3 x p x p a stage, in (-1, 1)
+    mean: Tensor  # B x condition
+    log_variance: Tensor  # B x condition
+
+
+class ConditioningAugmentation(nn.Module):
+    """s -> c ~ N(mu(s), sigma(s)^2) by reparametrisation (StackGAN, section 3.2)."""
+
+    def __init__(self, dimension: int, condition: int):
+        super().__init__()
+        self.linear = nn.Sequential(nn.Linear(dimension, 4 * condition), nn.GLU(1))
+
+    def forward(self, sentence: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(c, mu, log sigma^2), each B x condition."""
+        mean, log_variance = self.linear(sentence).chunk(2, dim=1)
+        return mean + jitter * torch.exp(0.5 * log_variance), mean, log_variance
+
+
+class FirstStage(nn.Module):
+    """[c, mean w, z, v_G] -> ngf x p_1 x p_1: a linear layer to 4 x 4, then up-blocks that halve the width."""
+
+    def __init__(self, inputs: int, side: int, gan: Gan):
+        super().__init__()
+        ups = (side // 4).bit_length() - 1
+        self.width = gan.ngf << ups
+        self.linear = nn.Linear(inputs, self.width * 4 * 4 * 2, bias=False)
+        self.norm = nn.BatchNorm1d(self.width * 4 * 4 * 2)
+        self.ups = nn.Sequential(*(UpBlock(gan.ngf << k, gan.ngf << (k - 1), gan.norm) for k in range(ups, 0, -1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: B x inputs."""
+        x = nn.functional.glu(self.norm(self.linear(x)), 1)
+        x = x.view(-1, self.width, 4, 4)  # B x (w*4*4) -> B x w x 4 x 4
+        return self.ups(x.contiguous(memory_format=torch.channels_last))
+
+
+class NextStage(nn.Module):
+    """ngf x p x p -> ngf x 2p x 2p: ACM, residual blocks, up-block."""
+
+    def __init__(self, gan: Gan):
+        super().__init__()
+        self.acm = ACM(gan.ngf, gan.ngf, gan.acm_width) if gan.image_features else None
+        self.residuals = nn.Sequential(*(ResidualBlock(gan.ngf, gan.norm) for _ in range(gan.residual_blocks)))
+        self.up = UpBlock(gan.ngf, gan.ngf, gan.norm)
+
+    def forward(self, hidden: Tensor, feature: Tensor | None) -> Tensor:
+        """hidden: B x ngf x p x p; feature: the image feature at the same size, if it is used."""
+        if self.acm is not None:
+            hidden = self.acm(hidden, feature)
+        return self.up(self.residuals(hidden))
+
+
+class Head(nn.Module):
+    """ngf x p x p -> 3 x p x p in (-1, 1): ACM, conv3x3, tanh."""
+
+    def __init__(self, gan: Gan):
+        super().__init__()
+        self.acm = ACM(gan.ngf, gan.ngf, gan.acm_width) if gan.image_features else None
+        self.rgb = conv3x3(gan.ngf, 3)
+
+    def forward(self, hidden: Tensor, feature: Tensor | None) -> Tensor:
+        """hidden: B x ngf x p x p; feature: the image feature at the same size, if it is used."""
+        if self.acm is not None:
+            hidden = self.acm(hidden, feature)
+        return torch.tanh(self.rgb(hidden))
+
+
+class FeatureBranch(nn.Module):
+    """v -> the image feature at every stage's size, width ngf: up-blocks to the first, then one up-block a stage."""
+
+    def __init__(self, channels: int, side: int, sides: list[int], gan: Gan):
+        super().__init__()
+        ups = (sides[0] // side).bit_length() - 1
+        if ups < 1:
+            raise InputError(
+                f"params.yaml: gan.stages: the first stage's {sides[0]} px must be larger than v's {side}; use fewer stages"
+            )
+        widths = [channels] + [gan.ngf] * ups
+        first = nn.Sequential(*(UpBlock(a, b, gan.norm) for a, b in pairwise(widths)))
+        self.ups = nn.ModuleList([first, *(UpBlock(gan.ngf, gan.ngf, gan.norm) for _ in sides[1:])])
+
+    def forward(self, feature: Tensor) -> list[Tensor]:
+        """feature: B x C x h x h. Returns B x ngf x p x p for each stage."""
+        outputs = []
+        for up in self.ups:
+            feature = up(feature)
+            outputs.append(feature)
+        return outputs
+
+
+class Generator(nn.Module):
+    """All stages, one image each.
+
+    `dimension` is D of the text embedding, `channels` C of v, both as the encoders were trained.
+    """
+
+    def __init__(self, gan: Gan, images: Images, dimension: int, channels: int):
+        super().__init__()
+        self.gan, self.sides = gan, stage_sides(images.size, gan.stages)
+        self.augmentation = ConditioningAugmentation(dimension, gan.condition)
+        inputs = gan.condition + gan.z + dimension * (gan.text == "both") + channels * gan.global_feature
+        self.first = FirstStage(inputs, self.sides[0], gan)
+        self.nexts = nn.ModuleList(NextStage(gan) for _ in self.sides[1:])
+        self.heads = nn.ModuleList(Head(gan) for _ in self.sides)
+        self.branch = FeatureBranch(channels, images.feature_side, self.sides, gan) if gan.image_features else None
+
+    def forward(self, inputs: Inputs) -> Outputs:
+        """One image a stage for each of the B inputs."""
+        condition, mean, log_variance = self.augmentation(inputs.sentence, inputs.jitter)
+        parts = [condition, inputs.noise]
+        if self.gan.text == "both":
+            parts.append(inputs.words)
+        if self.gan.global_feature:
+            parts.append(inputs.feature.mean(dim=(2, 3)))  # v_G: B x C
+        features = self.branch(inputs.feature) if self.branch is not None else [None] * len(self.sides)
+        hidden = self.first(torch.cat(parts, dim=1))
+        images = [self.heads[0](hidden, features[0])]
+        for stage, (head, feature) in enumerate(zip(self.heads[1:], features[1:], strict=True)):
+            hidden = self.nexts[stage](hidden, features[stage])
+            images.append(head(hidden, feature))
+        return Outputs(images, mean, log_variance)
+
+
+def stage_sides(size: int, stages: int) -> list[int]:
+    """Sides of the stages' images in px, each half of the next, the last `size`. Raises InputError if the first is below 8."""
+    if size >> (stages - 1) < 8:
+        raise InputError(f"params.yaml: gan.stages: {stages} stages of {size} px start below 8 px; use fewer stages")
+    return [size >> (stages - 1 - k) for k in range(stages)]
+
+
+def load_generator(path: Path, gan: Gan, images: Images) -> tuple[Generator, Mapping[str, Any]]:
+    """The averaged generator, ready to sample, and its manifest. Raises InputError if it was trained with other networks."""
+    tensors, manifest = load_tensors(path)
+    sizes = manifest["params"]["networks"]
+    with torch.device("meta"):
+        generator = Generator(gan, images, sizes["dimension"], sizes["channels"])
+    if {k: v.shape for k, v in generator.state_dict().items()} != {k: v.shape for k, v in tensors.items()}:
+        raise InputError(f"{path}: trained with other `gan` or `images` entries than params.yaml has now; train again")
+    generator.load_state_dict(tensors, assign=True)
+    return generator.eval().requires_grad_(False).to(memory_format=torch.channels_last), manifest

@@ -1,0 +1,134 @@
+"""The training step: exact, complete, and without leaks."""
+
+import io
+
+import pytest
+import torch
+
+from memgan.data.loader import Batch, pyramid
+from memgan.encoders.image import ImageEncoder
+from memgan.encoders.text import TextEncoder
+from memgan.encoders.vocabulary import Vocabulary
+from memgan.errors import InputError
+from memgan.gan.engine import Engine, Recipe
+from memgan.gan.texts import TextReader
+from memgan.gan.train import refuse_infinite, table
+from tests.factory import damsm_block, gan_block, images_block, train_block
+
+C, B = 12, 4
+COLOURS = ["red", "green", "blue", "black", "white"]
+
+
+def engine(gan: dict | None = None, train: dict | None = None, seed: int = 3) -> Engine:
+    torch.manual_seed(0)
+    damsm = damsm_block(dimension=16, word_embedding=8, width=4, words=6)
+    vocabulary = Vocabulary([*COLOURS, "a", "bird"])
+    small = {"ngf": 4, "ndf": 4, "acm_width": 6, "z": 10, "condition": 8} | (gan or {})
+    images = images_block(size=32, short_side=32)
+    recipe = Recipe(gan_block(**small), train_block(batch=B, **train or {}), images, damsm, "avg", seed)
+    text = TextEncoder(len(vocabulary), damsm).eval().requires_grad_(False)
+    picture = ImageEncoder(damsm, 32).eval().requires_grad_(False)
+    return Engine(recipe, TextReader(vocabulary, text, damsm.words), picture, C)
+
+
+def batch(step: int) -> tuple[Batch, torch.Tensor]:
+    rng = torch.Generator().manual_seed(step)
+    images = torch.rand(B, 3, 32, 32, generator=rng) * 2 - 1
+    captions = [f"a {COLOURS[(step + k) % 5]} {COLOURS[(2 * step + k) % 5]} bird" for k in range(B)]
+    made = Batch(pyramid(images, [8, 16, 32]), torch.arange(B), captions, torch.arange(B), torch.zeros(B, dtype=torch.bool))
+    return made, torch.randn(B, C, 4, 4, generator=rng)
+
+
+def run(subject: Engine, first: int, last: int) -> list[dict[str, float]]:
+    return [subject.step(*batch(step), step) for step in range(first, last)]
+
+
+def tensors(subject: Engine) -> dict[str, torch.Tensor]:
+    parts = {"g": subject.generator, "a": subject.average, "d": subject.discriminators}
+    return {f"{part}.{name}": tensor for part, network in parts.items() for name, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("augment", ["none", "diffaugment"])
+def test_a_resumed_training_ends_in_the_same_bits(augment: str) -> None:
+    straight = engine(train={"r1_interval": 2, "augment": augment})
+    curve = run(straight, 0, 6)
+    first = engine(train={"r1_interval": 2, "augment": augment})
+    before = run(first, 0, 3)
+    disk = io.BytesIO()
+    torch.save(first.state(), disk)
+    disk.seek(0)
+    second = engine(train={"r1_interval": 2, "augment": augment}, seed=3)
+    second.restore(torch.load(disk, weights_only=True))
+    torch.manual_seed(99)  # nothing may depend on the global generator
+    assert before + run(second, 3, 6) == curve
+    wanted = tensors(straight)
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors(second).items())
+
+
+def test_another_seed_gives_other_weights() -> None:
+    one, two = engine(seed=1), engine(seed=2)
+    assert not torch.equal(one.generator.first.linear.weight, two.generator.first.linear.weight)
+    two.generator.load_state_dict(one.generator.state_dict())
+    assert run(one, 0, 1) != run(two, 0, 1)
+
+
+def test_every_network_moves_and_the_encoders_do_not() -> None:
+    subject = engine(train={"r1_interval": 1})
+    before = {name: tensor.clone() for name, tensor in tensors(subject).items()}
+    frozen = [p.clone() for part in (subject.reader.encoder, subject.image_encoder) for p in part.state_dict().values()]
+    terms = run(subject, 0, 2)[-1]
+    assert set(terms) == {"d0", "d1", "d2", "r1_0", "r1_1", "r1_2", "g0", "g1", "g2", "kl", "damsm"}
+    parameters = {
+        n
+        for part, m in (("g", subject.generator), ("a", subject.average), ("d", subject.discriminators))
+        for n in (f"{part}.{name}" for name, _ in m.named_parameters())
+    }
+    still = [name for name in parameters if torch.equal(before[name], tensors(subject)[name])]
+    assert still == []
+    after = [p for part in (subject.reader.encoder, subject.image_encoder) for p in part.state_dict().values()]
+    assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
+    assert all(p.requires_grad for p in subject.discriminators.parameters())
+
+
+def test_the_average_is_the_recursion_of_its_definition() -> None:
+    subject = engine(train={"ema": 0.9})
+    name = "heads.2.rgb.weight"
+    want = subject.generator.get_parameter(name).detach().double().clone()
+    for step in range(4):
+        run(subject, step, step + 1)
+        want = 0.9 * want + 0.1 * subject.generator.get_parameter(name).detach().double()
+        assert (subject.average.get_parameter(name) - want).abs().max() < 1e-6
+    buffer = "first.norm.running_mean"
+    assert torch.equal(subject.average.get_buffer(buffer), subject.generator.get_buffer(buffer))
+
+
+def test_lazy_r1_runs_only_in_its_steps() -> None:
+    curve = run(engine(train={"r1_interval": 3}), 0, 5)
+    assert ["r1_0" in terms for terms in curve] == [True, False, False, True, False]
+    assert not any("r1_0" in terms for terms in run(engine(train={"r1_gamma": 0.0}), 0, 2))
+
+
+@pytest.mark.parametrize(
+    "switch", [{"train": {"damsm_weight": 0.0}}, {"train": {"damsm_stages": "all"}}, {"train": {"wrong_caption": False}}]
+)
+def test_loss_switches_change_the_step(switch: dict) -> None:
+    plain, other = run(engine(), 0, 2), run(engine(**switch), 0, 2)
+    assert plain != other
+    assert ("damsm" in other[0]) == (switch["train"].get("damsm_weight") != 0.0)
+
+
+@pytest.mark.parametrize(("images", "whole"), [(True, True), (False, True), (True, False), (False, False)])
+def test_ablated_networks_train(images: bool, whole: bool) -> None:
+    subject = engine(gan={"image_features": images, "global_feature": whole, "content": whole, "stages": 3})
+    assert all(torch.isfinite(torch.tensor(list(terms.values()))).all() for terms in run(subject, 0, 2))
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_name() -> None:
+    with pytest.raises(InputError, match="step 7 the loss `g1` is nan"):
+        refuse_infinite({"g0": 1.0, "g1": float("nan")}, 7)
+
+
+def test_curves_as_csv_leave_lazy_losses_empty() -> None:
+    text = table([{"step": 0, "d0": 1.5, "r1_0": 0.25}, {"step": 2, "d0": 1.25}])
+    assert text == "step,d0,r1_0\n0,1.5,0.25\n2,1.25,\n"
+    assert table([]) == "step\n"

@@ -1,0 +1,164 @@
+"""Shapes, switches and gradients of the generator and the discriminators."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from memgan.errors import InputError
+from memgan.gan.discriminator import Discriminator
+from memgan.gan.generator import Generator, Inputs, stage_sides
+from memgan.gan.losses import discriminator_loss, generator_loss, r1_penalty
+from tests.factory import gan_block, images_block
+
+D, C, B = 16, 12, 4
+SMALL = {"ngf": 4, "ndf": 4, "acm_width": 6, "z": 10, "condition": 8}
+
+
+def generator(size: int = 32, **changes: Any) -> Generator:
+    torch.manual_seed(0)
+    return Generator(gan_block(**SMALL | changes), images_block(size=size, short_side=size), D, C)
+
+
+def inputs(seed: int = 1, side: int = 4) -> Inputs:
+    rng = torch.Generator().manual_seed(seed)
+    shapes = ((B, D), (B, D), (B, SMALL["z"]), (B, SMALL["condition"]), (B, C, side, side))
+    return Inputs(*(torch.randn(shape, generator=rng) for shape in shapes))
+
+
+def moved(network: Generator, field: str, change: Any = None) -> float:
+    """How far the last image moves when one of the inputs does; in eval mode, so that images are independent of each other."""
+    with torch.no_grad():
+        for seed in range(30):  # settle BatchNorm's running statistics
+            network(inputs(seed))
+    network.eval()
+    given = inputs()
+    other = given._replace(**{field: change if change is not None else getattr(given, field) + 1})
+    with torch.no_grad():
+        return (network(given).images[-1] - network(other).images[-1]).abs().max().item()
+
+
+@pytest.mark.parametrize(("size", "stages", "side"), [(32, 3, 4), (32, 1, 4), (64, 3, 4), (64, 2, 4), (256, 3, 16)])
+def test_stages_double_up_to_the_final_size(size: int, stages: int, side: int) -> None:
+    network = generator(size, stages=stages)
+    out = network(inputs(side=side))
+    assert [tuple(image.shape) for image in out.images] == [(B, 3, s, s) for s in stage_sides(size, stages)]
+    assert all(image.abs().max() <= 1 for image in out.images)
+    assert out.mean.shape == out.log_variance.shape == (B, SMALL["condition"])
+
+
+def test_too_many_stages_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"gan\.stages"):
+        generator(32, stages=4)
+    with pytest.raises(InputError, match=r"gan\.stages"):
+        generator(256, stages=5)
+
+
+@pytest.mark.parametrize(("side", "scales"), [(64, 4), (128, 5), (256, 6)])
+def test_content_scales_of_the_paper(side: int, scales: int) -> None:
+    network = Discriminator(side, gan_block(**SMALL), "avg", D)
+    contents = network.encoder.content(torch.zeros(1, 3, side, side))
+    assert [tuple(c.shape[1:]) for c in contents] == [(3, side >> k, side >> k) for k in range(1, scales + 1)]
+    assert contents[-1].shape[-1] == 4
+    hidden = network.encode(torch.randn(2, 3, side, side))
+    assert hidden.shape[2:] == (4, 4)
+    assert network.judge(hidden).shape == network.judge_with(hidden, torch.randn(2, D)).shape == (2,)
+
+
+def test_widths_of_the_paper_scale() -> None:
+    """AttnGAN's D_NET64, 128, 256 with ndf 64: 512, 1024, 2048 channels at 4 x 4, then back to 512."""
+    for side, widths, tail in ((64, [64, 128, 256, 512], []), (256, [64, 128, 256, 512, 1024, 2048], [1024, 512])):
+        with torch.device("meta"):
+            encoder = Discriminator(side, gan_block(ndf=64), "avg", 256).encoder
+        assert [block[0].out_channels for block in encoder.downs] == widths
+        assert [block[0].out_channels for block in encoder.tail] == tail
+
+
+def names(network: torch.nn.Module) -> set[str]:
+    return {name for name, _ in network.named_parameters()}
+
+
+def test_without_image_features_exactly_the_acms_and_the_branch_are_gone() -> None:
+    whole, without = generator(), generator(image_features=False)
+    gone = names(whole) - names(without)
+    assert gone
+    assert all("acm" in name or name.startswith("branch.") for name in gone)
+    assert names(without) <= names(whole)
+    # v still enters through v_G; a change that keeps every channel's mean does nothing
+    flat = inputs().feature
+    turned = flat.flip(3)
+    assert moved(without, "feature", turned) < 1e-6
+    assert moved(whole, "feature", turned) > 1e-4
+    assert moved(without, "feature") > 1e-4
+
+
+def test_without_the_global_feature_only_the_first_layer_is_narrower() -> None:
+    whole, without = generator(), generator(global_feature=False)
+    assert names(whole) == names(without)
+    shapes = {n: p.shape for n, p in whole.named_parameters()}
+    differ = {n for n, p in without.named_parameters() if p.shape != shapes[n]}
+    assert differ == {"first.linear.weight"}
+    assert whole.first.linear.in_features - without.first.linear.in_features == C
+    assert moved(without, "feature") > 1e-4
+
+
+def test_purely_parametric_ignores_v() -> None:
+    assert moved(generator(image_features=False, global_feature=False), "feature") == 0
+
+
+def test_text_sentence_ignores_the_words() -> None:
+    assert moved(generator(), "words") > 1e-4
+    assert moved(generator(text="sentence"), "words") == 0
+
+
+@pytest.mark.parametrize("field", ["sentence", "noise", "jitter"])
+def test_every_input_matters(field: str) -> None:
+    assert moved(generator(), field) > 1e-5
+
+
+def test_without_content_only_input_widths_change() -> None:
+    whole, without = (Discriminator(32, gan_block(**SMALL, content=c), "avg", D) for c in (True, False))
+    assert names(whole) == names(without)
+    assert without.encoder.content is None
+    assert [a[0].in_channels - b[0].in_channels for a, b in zip(whole.encoder.downs, without.encoder.downs, strict=True)] == [
+        0,
+        3,
+        3,
+    ]
+
+
+def test_pooling_changes_what_the_discriminator_sees_and_no_parameter() -> None:
+    average, largest = (Discriminator(32, gan_block(**SMALL), p, D).eval() for p in ("avg", "max"))
+    largest.load_state_dict(average.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    assert (average.judge(average.encode(images)) - largest.judge(largest.encode(images))).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_every_tensor_gets_a_gradient_from_its_own_loss(norm: str, spectral: bool) -> None:
+    network = generator(norm=norm)
+    judges = [Discriminator(s, gan_block(**SMALL, d_norm=norm, spectral_norm=spectral), "avg", D) for s in network.sides]
+    made, sentence = network(inputs()), torch.randn(B, D)
+    for judge, image in zip(judges, made.images, strict=True):
+        real = torch.randn_like(image).requires_grad_(True)
+        hidden, fake = judge.encode(real), judge.encode(image.detach())
+        logits = judge.judge(hidden), judge.judge_with(hidden, sentence)
+        loss = discriminator_loss(*logits, judge.judge(fake), judge.judge_with(fake, sentence))
+        (loss + r1_penalty(sum(logits), real)).backward()
+        assert_gradients(judge)
+    assert all(p.grad is None for p in network.parameters())  # the discriminators' losses stop at the images
+    for judge in judges:
+        judge.requires_grad_(False).zero_grad(set_to_none=True)
+    hidden = [judge.encode(image) for judge, image in zip(judges, made.images, strict=True)]
+    sum(generator_loss(j.judge(h), j.judge_with(h, sentence)) for j, h in zip(judges, hidden, strict=True)).backward()
+    assert_gradients(network)
+    assert all(p.grad is None for judge in judges for p in judge.parameters())
+
+
+def assert_gradients(network: torch.nn.Module) -> None:
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        # a bias in front of a norm has no effect on the output: none exists
+        assert parameter.grad.abs().max() > 0, name
