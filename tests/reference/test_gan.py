@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memgan.gan.blocks import ACM, initialise
-from memgan.gan.discriminator import ContentPyramid
+from memgan.gan.discriminator import ContentPyramid, Joint
 from memgan.gan.engine import adam
 from memgan.gan.losses import discriminator_loss, generator_loss, kl_divergence, r1_penalty
 from tests.factory import gan_block, train_block
@@ -85,6 +85,25 @@ def pool(image: np.ndarray, kind: str, kernel: int, padding: int, counted: bool)
             count = kernel * kernel if counted else len(rows) * len(columns)
             out[:, y, x] = window.max(axis=(1, 2)) if kind == "max" else window.sum(axis=(1, 2)) / count
     return out
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "instance"])
+@pytest.mark.parametrize(("dtype", "bound"), PRECISION)
+def test_joint_block_is_a_convolution_of_hidden_and_spread_sentence(dtype: torch.dtype, bound: float, norm: str) -> None:
+    random = rng(1)
+    hidden, sentence = random.normal(size=(3, 5, 4, 4)), random.normal(size=(3, 6))
+    block = Joint(5, 6, norm).to(dtype)
+    part = block.of_hidden(torch.tensor(hidden, dtype=dtype))
+    got = block(part, torch.tensor(sentence, dtype=dtype)).detach().double().numpy()
+    kernel = block.conv.weight.detach().double().numpy()
+    bias = 0 if block.conv.bias is None else block.conv.bias.detach().double().numpy()[:, None, None]
+    spread = [np.concatenate([hidden[b], np.broadcast_to(sentence[b][:, None, None], (6, 4, 4))]) for b in range(3)]
+    want = np.stack([correlate(both, kernel) + bias for both in spread])
+    if norm != "none":
+        axes = (0, 2, 3) if norm == "batch" else (2, 3)
+        want = (want - want.mean(axis=axes, keepdims=True)) / np.sqrt(want.var(axis=axes, keepdims=True) + 1e-5)
+    want = np.where(want > 0, want, 0.2 * want)
+    assert np.abs(got - want).max() < bound
 
 
 def log_probability(logits: np.ndarray) -> np.ndarray:

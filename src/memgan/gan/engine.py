@@ -72,7 +72,7 @@ class Engine:
         jitter = torch.randn(len(feature), self.recipe.gan.condition, generator=rng)
         return Inputs(texts.sentence, texts.mean, noise, jitter, feature)
 
-    def _seen(self, images: Tensor, rng: torch.Generator) -> Tensor:
+    def _shown(self, images: Tensor, rng: torch.Generator) -> Tensor:
         return augment(images, rng) if self.recipe.train.augment == "diffaugment" else images
 
     def _train_discriminator(
@@ -81,11 +81,11 @@ class Engine:
         train, sentence = self.recipe.train, texts.sentence
         lazy = train.r1_gamma > 0 and step % train.r1_interval == 0
         real = real.requires_grad_(lazy)
-        hidden = network.encode(self._seen(real, rng))
-        real_logits, text_logits = network.judge(hidden), network.judge_with(hidden, sentence)
-        wrong = network.judge_with(hidden, sentence.roll(1, 0)) if train.wrong_caption else None
-        shown = network.encode(self._seen(fake.detach(), rng))
-        loss = discriminator_loss(real_logits, text_logits, network.judge(shown), network.judge_with(shown, sentence), wrong)
+        seen = network.see(self._shown(real, rng))
+        real_logits, text_logits = network.judge(seen), network.judge_with(seen, sentence)
+        wrong = network.judge_with(seen, sentence.roll(1, 0)) if train.wrong_caption else None
+        seen = network.see(self._shown(fake.detach(), rng))
+        loss = discriminator_loss(real_logits, text_logits, network.judge(seen), network.judge_with(seen, sentence), wrong)
         terms = {f"d{stage}": loss.item()}
         if lazy:
             penalty = r1_penalty(real_logits + text_logits, real)
@@ -100,8 +100,8 @@ class Engine:
         terms, total = {}, train.kl_weight * kl_divergence(made.mean, made.log_variance)
         terms["kl"] = total.item()
         for stage, network in enumerate(self.discriminators):
-            hidden = network.encode(self._seen(made.images[stage], rng))
-            adversarial = generator_loss(network.judge(hidden), network.judge_with(hidden, texts.sentence))
+            seen = network.see(self._shown(made.images[stage], rng))
+            adversarial = generator_loss(network.judge(seen), network.judge_with(seen, texts.sentence))
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
         if train.damsm_weight > 0:
@@ -122,11 +122,12 @@ class Engine:
 
     @torch.no_grad()
     def _average(self) -> None:
-        """EMA of the parameters; buffers (BatchNorm's running statistics) are copied."""
-        theirs, ours = list(self.generator.parameters()), list(self.average.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - self.recipe.train.ema)
-        for mine, buffer in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            mine.copy_(buffer)
+        """EMA of the parameters and of BatchNorm's running statistics, which belong to them; counters are copied."""
+        theirs, ours = self.generator.state_dict(), self.average.state_dict()
+        floats = [name for name, tensor in ours.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([ours[name] for name in floats], [theirs[name] for name in floats], 1 - self.recipe.train.ema)
+        for name in ours.keys() - set(floats):
+            ours[name].copy_(theirs[name])
 
     def state(self) -> dict[str, Any]:
         """All that training changes."""

@@ -92,14 +92,14 @@ def test_every_network_moves_and_the_encoders_do_not() -> None:
 
 def test_the_average_is_the_recursion_of_its_definition() -> None:
     subject = engine(train={"ema": 0.9})
-    name = "heads.2.rgb.weight"
-    want = subject.generator.get_parameter(name).detach().double().clone()
+    names = ["heads.2.rgb.weight", "first.norm.running_mean"]  # a parameter, and the statistics that belong to it
+    want = {name: subject.generator.state_dict()[name].double().clone() for name in names}
     for step in range(4):
         run(subject, step, step + 1)
-        want = 0.9 * want + 0.1 * subject.generator.get_parameter(name).detach().double()
-        assert (subject.average.get_parameter(name) - want).abs().max() < 1e-6
-    buffer = "first.norm.running_mean"
-    assert torch.equal(subject.average.get_buffer(buffer), subject.generator.get_buffer(buffer))
+        for name in names:
+            want[name] = 0.9 * want[name] + 0.1 * subject.generator.state_dict()[name].double()
+            assert (subject.average.state_dict()[name] - want[name]).abs().max() < 1e-6
+    assert subject.average.state_dict()["first.norm.num_batches_tracked"] == 4
 
 
 def test_lazy_r1_runs_only_in_its_steps() -> None:

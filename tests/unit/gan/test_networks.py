@@ -60,9 +60,9 @@ def test_content_scales_of_the_paper(side: int, scales: int) -> None:
     contents = network.encoder.content(torch.zeros(1, 3, side, side))
     assert [tuple(c.shape[1:]) for c in contents] == [(3, side >> k, side >> k) for k in range(1, scales + 1)]
     assert contents[-1].shape[-1] == 4
-    hidden = network.encode(torch.randn(2, 3, side, side))
-    assert hidden.shape[2:] == (4, 4)
-    assert network.judge(hidden).shape == network.judge_with(hidden, torch.randn(2, D)).shape == (2,)
+    seen = network.see(torch.randn(2, 3, side, side))
+    assert seen.hidden.shape[2:] == (4, 4)
+    assert network.judge(seen).shape == network.judge_with(seen, torch.randn(2, D)).shape == (2,)
 
 
 def test_widths_of_the_paper_scale() -> None:
@@ -131,7 +131,7 @@ def test_pooling_changes_what_the_discriminator_sees_and_no_parameter() -> None:
     average, largest = (Discriminator(32, gan_block(**SMALL), p, D).eval() for p in ("avg", "max"))
     largest.load_state_dict(average.state_dict())
     images = torch.randn(2, 3, 32, 32)
-    assert (average.judge(average.encode(images)) - largest.judge(largest.encode(images))).abs().max() > 1e-5
+    assert (average.judge(average.see(images)) - largest.judge(largest.see(images))).abs().max() > 1e-5
 
 
 @pytest.mark.parametrize("spectral", [False, True])
@@ -142,7 +142,7 @@ def test_every_tensor_gets_a_gradient_from_its_own_loss(norm: str, spectral: boo
     made, sentence = network(inputs()), torch.randn(B, D)
     for judge, image in zip(judges, made.images, strict=True):
         real = torch.randn_like(image).requires_grad_(True)
-        hidden, fake = judge.encode(real), judge.encode(image.detach())
+        hidden, fake = judge.see(real), judge.see(image.detach())
         logits = judge.judge(hidden), judge.judge_with(hidden, sentence)
         loss = discriminator_loss(*logits, judge.judge(fake), judge.judge_with(fake, sentence))
         (loss + r1_penalty(sum(logits), real)).backward()
@@ -150,7 +150,7 @@ def test_every_tensor_gets_a_gradient_from_its_own_loss(norm: str, spectral: boo
     assert all(p.grad is None for p in network.parameters())  # the discriminators' losses stop at the images
     for judge in judges:
         judge.requires_grad_(False).zero_grad(set_to_none=True)
-    hidden = [judge.encode(image) for judge, image in zip(judges, made.images, strict=True)]
+    hidden = [judge.see(image) for judge, image in zip(judges, made.images, strict=True)]
     sum(generator_loss(j.judge(h), j.judge_with(h, sentence)) for j, h in zip(judges, hidden, strict=True)).backward()
     assert_gradients(network)
     assert all(p.grad is None for judge in judges for p in judge.parameters())

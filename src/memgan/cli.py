@@ -1,0 +1,81 @@
+"""`memgan`: the user's face of the pipeline. Steps are modules of their own (`python -m memgan.<module>`); this is for people."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from memgan.steps import guarded, start_log
+
+app = typer.Typer(
+    name="memgan",
+    help="Memory-driven text-to-image generation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _start() -> None:
+    """Memory-driven text-to-image generation: what the pipeline has trained, at your fingertips."""
+    start_log(None)
+
+
+@app.command()
+@guarded
+def generate(
+    captions: Annotated[list[str] | None, Argument(help="one or more captions, each in quotes", show_default=False)] = None,
+    dataset: Annotated[str, Option(help="data set whose generator draws")] = "birdworld",
+    file: Annotated[Path | None, Option("--captions", help="text file, one caption a line", show_default=False)] = None,
+    count: Annotated[int, Option("-n", min=1, help="variations of each caption")] = 8,
+    seed: Annotated[int, Option(min=0, help="of the noise: the same seed gives the same pictures")] = 0,
+    run: Annotated[str, Option(help="which run's generator, a name under `runs` in params.yaml")] = "ours",
+    trained: Annotated[int | None, Option(help="seed of the trained generator; the first of `seeds`", show_default=False)] = None,
+    out: Annotated[Path, Option(help="folder for sheets and pictures")] = Path("generated"),
+) -> None:
+    """Draws pictures for captions: the neighbour found in the memory, the three stages, and variations of the noise."""
+    from memgan.report.sheet import generate as draw
+
+    draw(read_captions(captions or [], file), dataset, run, trained, count, seed, out)
+
+
+@app.command()
+@guarded
+def describe(
+    dataset: Annotated[str, Option(help="data set whose networks are described")] = "birdworld",
+    run: Annotated[str, Option(help="a name under `runs` in params.yaml")] = "ours",
+    as_json: Annotated[bool, Option("--json", help="as one JSON object")] = False,
+) -> None:
+    """Shows what each network is made of: shapes, parameters and multiply-adds of every part, nothing trained or downloaded."""
+    import json
+
+    from memgan.report import describe as networks
+
+    described = networks.describe(dataset, run)
+    typer.echo(json.dumps(described, indent=1) if as_json else networks.table(described))
+
+
+def read_captions(given: list[str], file: Path | None) -> list[str]:
+    """Captions of the command line and of the file, in order. Raises InputError if there is none."""
+    from memgan.errors import InputError
+
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file else []
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(f"{file}: cannot be read as UTF-8 text ({fault}); give a text file with one caption a line") from None
+    captions = [text.strip() for text in [*given, *lines] if text.strip()]
+    if not captions:
+        raise InputError(f"{file or 'generate'}: no caption given; type one in quotes, or --captions FILE with one a line")
+    return captions
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
