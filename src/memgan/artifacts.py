@@ -88,7 +88,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Any], manifest: Mapping[str, 
 
     with atomic_file(path) as temporary:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, temporary, metadata={"manifest": json.dumps(manifest, sort_keys=True)})
+        save_file(plain, temporary, metadata={"manifest": json.dumps(manifest)})
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,0 +1,139 @@
+"""The evaluator (SPEC 12): where Inception is no fair judge, a network trained on the data set scores its images.
+
+python -m memgan.encoders.evaluator --images ... --vocabulary ... --dataset ... --out evaluator.safetensors
+"""
+
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typer import Option
+
+from memgan import artifacts, steps
+from memgan.encoders import fit
+from memgan.encoders.blocks import conv_block, halvings
+from memgan.encoders.examples import Heads, Renderings, examples
+from memgan.encoders.vocabulary import Vocabulary
+from memgan.params import encoders
+from memgan.params.data import Images
+from memgan.params.load import Settings
+
+STEP = "memgan.encoders.evaluator"
+GRID = 4  # side of the last feature map, which is read with its positions
+FRESH = 500  # renderings on which the trained evaluator of a world is tried
+
+
+class Evaluator(nn.Module):
+    """A convolutional network with one softmax head for each thing that is judged.
+
+    Its feature vector, on which FID and the like are computed, is the layer before the heads, after batch normalisation and ReLU:
+    all features have a similar spread and, as in Inception's last pooling, are not negative.
+    """
+
+    def __init__(self, width: int, features: int, size: int, heads: Heads):
+        super().__init__()
+        self.heads = {name: tuple(values) for name, values in heads.items()}
+        downs = halvings(size, GRID)
+        widths = [width * min(2**i, 4) for i in range(downs + 1)]
+        blocks = [conv_block(3, width)]
+        for i in range(downs):
+            blocks += [conv_block(widths[i], widths[i + 1], stride=2), conv_block(widths[i + 1], widths[i + 1])]
+        self.body = nn.Sequential(*(blocks[:-1] if downs else blocks))
+        self.summary = nn.Sequential(nn.Linear(widths[-1] * GRID**2, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
+        self.judge = nn.Linear(features, sum(len(values) for values in self.heads.values()))
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images [B, 3, size, size] in [-1, 1] -> [B, F]."""
+        return self.summary(self.body(images).flatten(1))  # [B, C, 4, 4] -> [B, C * 16]
+
+    def judged(self, features: Tensor) -> dict[str, Tensor]:
+        """Features [B, F] -> logits [B, values] of each head."""
+        parts = self.judge(features).split([len(values) for values in self.heads.values()], dim=1)
+        return dict(zip(self.heads, parts, strict=True))
+
+    def logits(self, images: Tensor) -> dict[str, Tensor]:
+        """Images [B, 3, size, size] in [-1, 1] -> logits [B, values] of each head."""
+        return self.judged(self.features(images))
+
+
+def load_evaluator(path: Path) -> Evaluator:
+    """The trained evaluator in eval mode, without gradients on its parameters; its file tells size and heads.
+
+    Raises InputError if the file is no evaluator's.
+    """
+    tensors, manifest = fit.read_network(path, STEP, {})
+    params = manifest["params"]
+    network = Evaluator(params["evaluator"]["width"], params["evaluator"]["features"], params["images"]["size"], manifest["heads"])
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
+
+
+def worn(images: Tensor) -> Tensor:
+    """Images [B, 3, H, W] a little blurred, noisy and off in colour, each in its own measure, as generated ones are."""
+    amount = torch.rand(6, len(images), 1, 1, 1)
+    blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    images = torch.lerp(images, blurred, 0.8 * (amount[0] - 0.4).clamp_min(0) / 0.6)
+    tint = 0.05 * torch.randn(len(images), 3, 1, 1)
+    images = images * (1 + 0.1 * (2 * amount[1] - 1)) + 0.1 * (2 * amount[2] - 1) + tint
+    return images + 0.1 * (amount[3] - 0.3).clamp_min(0) * torch.randn_like(images)
+
+
+def train(network: Evaluator, source, params: encoders.Evaluator, seed: int) -> None:
+    """Adam, rate falling by half a cosine; the loss is the mean of the heads' cross entropies, on images that are `worn`."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=params.lr)
+    total = round(params.epochs * source.steps_per_epoch)
+    for epoch, start, stop in fit.spans(params.epochs, source.steps_per_epoch):
+        began, losses = perf_counter(), []
+        for step in range(start, stop):
+            images, targets = source.batch_at(step)
+            fit.reseed(seed, "evaluator", step)
+            fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
+            heads = network.logits(worn(images)).values()
+            loss = sum(F.cross_entropy(logits, targets[:, i]) for i, logits in enumerate(heads)) / len(network.heads)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        steps.log.info("evaluator: epoch %d: loss %.3f, %.0f s", epoch + 1, np.mean(losses), perf_counter() - began)
+
+
+@torch.no_grad()
+def accuracy(network: Evaluator, images: Tensor, targets: Tensor) -> dict[str, float]:
+    """Share of right answers of each head, for images [n, 3, size, size] and values int64 [n, heads]."""
+    answers = network.eval().logits(images).values()
+    right = [float((logits.argmax(dim=1) == targets[:, i]).float().mean()) for i, logits in enumerate(answers)]
+    return dict(zip(network.heads, right, strict=True))
+
+
+def main(
+    images: Annotated[Path, Option(help="preprocessed images, a folder")],
+    vocabulary: Annotated[Path, Option(help="words of the training captions, JSON")],
+    dataset: Annotated[str, Option(help="entry under `data` of params.yaml")],
+    out: Annotated[Path, Option(help="evaluator to write, safetensors")],
+) -> None:
+    """Trains the evaluator of a data set."""
+    settings = Settings(dataset)
+    params, geometry = settings.block("evaluator", encoders.Evaluator), settings.block("images", Images)
+    seed, world = settings.value("seed"), settings.source().world
+    steps.set_threads(settings.value("threads"))
+    source = examples(world, images, geometry, Vocabulary.load(vocabulary), params, seed)
+    fit.reseed(seed, "evaluator")
+    network = Evaluator(params.width, params.features, geometry.size, source.heads)
+    train(network, source, params, seed)
+    used = {"evaluator": params.model_dump(), "images": geometry.model_dump()}
+    manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed) | {"heads": source.heads}
+    if world:
+        fresh = Renderings(world, geometry, FRESH, FRESH, artifacts.seed_of(seed, "evaluator trial"))
+        right = accuracy(network, *fresh.batch_at(0))
+        manifest["accuracy"] = {name: round(share, 4) for name, share in right.items()}
+        steps.log.info("evaluator: right on %d fresh renderings: %.1f %%", FRESH, 100 * np.mean(list(right.values())))
+    artifacts.save_tensors(out, network.state_dict(), manifest)
+
+
+if __name__ == "__main__":
+    steps.run(main)
