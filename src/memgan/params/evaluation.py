@@ -12,6 +12,8 @@ class Sampling(Block):
 
     samples: int = entry("images; the paper's 30,000, 5,000 or more on the worlds", gt=0)
     batch: int = entry("images computed together; part of the arithmetic, so it changes last bits", gt=0)
+    diverse_captions: int = optional("captions of the diversity score and figure [ours]", 20, gt=0)
+    diverse_noises: int = optional("images of each of them, which differ in z alone [ours]", 10, gt=1)
 
 
 class Metrics(Block):

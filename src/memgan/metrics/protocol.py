@@ -1,0 +1,149 @@
+"""The protocol of one data set: which extractors judge, on which real images, with which captions (SPEC 12).
+
+Everything that is scored passes through here, whether it is ours, real or somebody else's, so that all rows of a data set's
+table mean the same.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from memgan.artifacts import seed_of
+from memgan.data.shards import ImageFolder
+from memgan.data.worlds import birdworld, sceneworld
+from memgan.encoders.damsm import load_damsm
+from memgan.encoders.evaluator import load_evaluator
+from memgan.encoders.text import TextEncoder
+from memgan.encoders.vocabulary import Vocabulary
+from memgan.metrics import attributes, extractor
+from memgan.metrics.rprecision import Captions
+from memgan.params.data import Images
+from memgan.params.encoders import Damsm
+from memgan.params.evaluation import Metrics
+from memgan.params.load import Settings
+
+WORLDS = {"birdworld": birdworld, "sceneworld": sceneworld}
+FEATURES = {"evaluator": "features", extractor.COMPAT: "2048", extractor.TORCHVISION: "2048"}
+LOGITS = {"evaluator": "logits", extractor.COMPAT: "logits_unbiased"}
+BATCH = 200  # captions encoded at once
+Passes = dict[str, dict[str, Tensor]]  # extractor -> output -> [n, F]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files that the protocol reads."""
+
+    images: Path
+    vocabulary: Path
+    damsm: Path
+    evaluator: Path
+
+
+class Protocol:
+    """Extractors, test images and captions of one data set."""
+
+    def __init__(self, settings: Settings, inputs: Inputs):
+        dataset = settings.dataset
+        self.params, self.seed = settings.block("metrics", Metrics), settings.value("seed")
+        self.images, self.damsm_block = settings.block("images", Images), settings.block("damsm", Damsm)
+        world = settings.source().world
+        self.world = WORLDS[world.name] if world else None
+        self.test = ImageFolder(inputs.images, "test")
+        self.captions = Captions.of(self.test.rows)
+        self.evaluator, self.damsm = f"evaluator:{dataset}", f"damsm:{dataset}"
+        self.fidelity = self._name(self.params.fidelity)
+        self.scorer = self._name(self.params.inception_score)
+        self._load(inputs)
+
+    def _name(self, kind: str) -> str:
+        return self.evaluator if kind == "evaluator" else kind
+
+    def _load(self, inputs: Inputs) -> None:
+        vocabulary = Vocabulary.load(inputs.vocabulary)
+        self.vocabulary = vocabulary
+        self.text, image = load_damsm(inputs.damsm, self.damsm_block, self.images, vocabulary)
+        extractor.register(self.damsm, image)
+        judge = load_evaluator(inputs.evaluator)
+        self.heads: Mapping[str, Sequence[str]] = judge.heads
+        extractor.register(self.evaluator, judge)
+        if self.params.fid_tv:
+            extractor.register_torchvision()
+
+    @property
+    def extractors(self) -> list[str]:
+        """Names of all that judge, each once."""
+        names = [self.damsm, self.fidelity, self.scorer]
+        names += [extractor.TORCHVISION] if self.params.fid_tv else []
+        names += [self.evaluator] if self.world else []
+        return list(dict.fromkeys(names))
+
+    @property
+    def of_quality(self) -> list[str]:
+        """Names of those that compare image with image."""
+        return [self.fidelity, *([extractor.TORCHVISION] if self.params.fid_tv else [])]
+
+    @property
+    def signature(self) -> dict[str, Any]:
+        """What a reference must have been made with to be comparable."""
+        texts = hashlib.sha256("\n".join(self.captions.texts).encode()).hexdigest()
+        return {"extractors": self.extractors, "captions": texts}
+
+    def passes(self, images: Dataset, only: Sequence[str] | None = None) -> Passes:
+        """Each extractor (or those of `only`) once over the images."""
+        return {name: extractor.extract(name, images) for name in self.extractors if only is None or name in only}
+
+    def features(self, passes: Passes, name: str | None = None) -> Tensor:
+        """What FID compares: [n, F] of the fidelity extractor or of the one named."""
+        name = name or self.fidelity
+        return passes[name][FEATURES[name.partition(":")[0]]]
+
+    def logits(self, passes: Passes) -> tuple[Tensor, str]:
+        """What IS judges, [n, classes], and the name of the extractor with the heads it used."""
+        name = self.scorer
+        if name != self.evaluator:
+            return passes[name][LOGITS[name]], name
+        heads = extractor.joint_heads({head: len(values) for head, values in self.heads.items()})
+        return passes[name]["logits"], f"{name} ({' x '.join(heads)})"
+
+    def seen(self, passes: Passes) -> dict[str, np.ndarray]:
+        """What the evaluator sees: attribute -> int64 [n], index of the likeliest value."""
+        parts = passes[self.evaluator]["heads"].split([len(values) for values in self.heads.values()], dim=1)
+        return {name: part.argmax(dim=1).numpy() for name, part in zip(self.heads, parts, strict=True)}
+
+    def allowed(self, captions: Sequence[str]) -> dict[str, np.ndarray]:
+        """What captions allow (`attributes.allowed`); only on the worlds."""
+        claims = {caption: self.world.read_caption(caption) for caption in set(captions)}
+        return attributes.allowed([claims[caption] for caption in captions], self.heads)
+
+    def truth(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """True attributes of images by their rows (`attributes.truth`); only on the worlds."""
+        return attributes.truth(rows, self.heads)
+
+    def drawn(self) -> list[int]:
+        """Rows of the real test images that are compared with: all, or `metrics.real_images` of them, drawn by seed."""
+        return draw(len(self.test), self.params.real_images, self.seed, "real images")
+
+    @torch.no_grad()
+    def sentences(self, captions: Sequence[str]) -> Tensor:
+        """DAMSM's sentence embeddings: float32 [n, D]."""
+        encoder: TextEncoder = self.text
+        parts = []
+        for start in range(0, len(captions), BATCH):
+            tokens, lengths = self.vocabulary.encode(list(captions[start : start + BATCH]), self.damsm_block.words)
+            parts.append(encoder(tokens, lengths)[1])
+        return torch.cat(parts).float()
+
+
+def draw(total: int, count: int, seed: int, purpose: str) -> list[int]:
+    """`count` of `total` rows without replacement, ascending; all if there are no more."""
+    if total <= count:
+        return list(range(total))
+    rng = np.random.default_rng(seed_of(seed, purpose))
+    return sorted(rng.choice(total, count, replace=False).tolist())

@@ -1,0 +1,181 @@
+"""`memgan describe`: a tiny configuration counted by hand, and the paper's scale."""
+
+import json
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from memgan.cli import app
+from memgan.encoders.examples import WORLDS
+from memgan.params.load import read_yaml
+from memgan.report.describe import describe, table
+from tests.factory import PARAMS
+
+TINY: dict[str, dict[str, Any]] = {
+    "images": {"size": 16, "short_side": 16},
+    "damsm": {"dimension": 4, "word_embedding": 6, "words": 5, "image_encoder": "small", "width": 2},
+    "evaluator": {"width": 2, "features": 8},
+    "features": {"network": "small", "channels": 6, "width": 2},
+    "gan": {"stages": 2, "ngf": 2, "ndf": 3, "z": 5, "condition": 3, "acm_width": 7, "residual_blocks": 1, "norm": "batch"},
+}
+# by hand: (parameters, multiply-adds); 3x3 kernels have no bias, BatchNorm has two parameters a channel
+GENERATOR = {
+    ("conditioning augmentation", None): (4 * 12 + 12, 4 * 12),
+    ("image feature", 1): (6 * 4 * 9 + 8, 6 * 4 * 9 * 8**2),
+    ("image feature", 2): (2 * 4 * 9 + 8, 2 * 4 * 9 * 16**2),
+    ("first stage", 1): (18 * 128 + 256 + 4 * 4 * 9 + 8, 18 * 128 + 4 * 4 * 9 * 8**2),  # 18 = 3 c + 5 z + 4 words + 6 v_G
+    ("next stage", 2): (3 * 2 * 7 * 9 + 72 + 8 + 36 + 4 + 72 + 8, (3 * 2 * 7 * 9 + 72 + 36) * 8**2 + 72 * 16**2),
+    ("head", 1): (3 * 2 * 7 * 9 + 2 * 3 * 9, (3 * 2 * 7 * 9 + 2 * 3 * 9) * 8**2),
+    ("head", 2): (3 * 2 * 7 * 9 + 2 * 3 * 9, (3 * 2 * 7 * 9 + 2 * 3 * 9) * 16**2),
+}
+DISCRIMINATOR = {  # of stage 2
+    ("content", 2): (0, 0),
+    ("block 1", 2): (3 * 3 * 16 + 3, 3 * 3 * 16 * 8**2),
+    ("block 2", 2): (6 * 6 * 16 + 12, 6 * 6 * 16 * 4**2),  # 6 = 3 ndf + 3 colours
+    ("unconditional head", 2): (9 * 16 + 1, 9 * 16),
+    # the sentence is multiplied by its nine taps, and those summed at each of the 16 places, instead of being spread over them
+    ("joint block", 2): ((9 + 4) * 9 * 9 + 18, 9 * 9 * 9 * 16 + 4 * 9 * 9 + 9 * 9 * 16),
+    ("conditional head", 2): (9 * 16 + 1, 9 * 16),
+}
+V = ("layers", None), (846 + 24, (54 + 36) * 16**2 + (72 + 144) * 8**2 + (216 + 324) * 4**2)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder with the project's params.yaml, with a data set `small` of the configuration above."""
+    monkeypatch.chdir(tmp_path)
+    small = PARAMS["data"]["birdworld"] | TINY
+    tree = PARAMS | {"data": PARAMS["data"] | {"small": small}, "runs": {"ours": {}, "bare": {"gan": {"image_features": False}}}}
+    tree["runs"]["blind"] = {"gan": {"content": False, "spectral_norm": True}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    read_yaml.cache_clear()
+    yield tmp_path
+    read_yaml.cache_clear()
+
+
+@cache
+def fresh(dataset: str, run: str = "ours") -> dict[str, Any]:
+    """As described where nothing is made yet: the same in every test."""
+    return describe(dataset, run)
+
+
+def networks(described: dict[str, Any]) -> dict[str, Any]:
+    return {network["network"]: network for network in described["networks"]}
+
+
+def counts(network: dict[str, Any]) -> dict[tuple[str, int | None], tuple[int, int]]:
+    return {(p["part"], p["stage"]): (p["parameters"], p["multiply_adds"]) for p in network["parts"]}
+
+
+def test_every_part_of_a_tiny_gan_by_hand() -> None:
+    found = networks(fresh("small"))
+    assert counts(found["generator"]) == GENERATOR
+    assert counts(found["discriminator 2"]) == DISCRIMINATOR
+    assert (found["generator"]["parameters"], found["generator"]["multiply_adds"]) == (
+        sum(p for p, _ in GENERATOR.values()),
+        sum(m for _, m in GENERATOR.values()),
+    )
+
+
+def test_encoders_by_hand(project: Path) -> None:
+    (project / "results" / "small").mkdir(parents=True)
+    (project / "results" / "small" / "vocabulary.json").write_text(json.dumps({"words": ["a", "red", "bird"]}))
+    found = networks(describe("small", "ours"))
+    text = counts(found["text encoder, 5 words"])
+    assert text["word table", None] == ((3 + 2) * 6, 0)  # padding and the unknown word have rows of their own
+    assert text["bi-LSTM", None] == (2 * (4 * 2 * (6 + 2) + 2 * 4 * 2), 2 * 5 * 4 * 2 * (6 + 2))
+    assert dict([V]) == counts(found["network of v, small"])
+    # the small image encoder of 16 px: 3 -> 2 channels at 8 x 8, there again, and 2 -> 4 at 4 x 4
+    trunk = 3 * 2 * 9 + 4 + 2 * 2 * 9 + 4 + 2 * 4 * 9 + 8, (54 + 36) * 8**2 + 72 * 4**2
+    assert counts(found["image encoder, small"]) == {
+        ("trunk", None): trunk,
+        ("regions", None): (4 * 4, 4 * 4 * 4**2),
+        ("global", None): (2 * 64 * 4 + 4, 2 * 64 * 4),
+    }
+    values = sum(len(values) for values in WORLDS["birdworld"].ATTRIBUTES.values())
+    assert counts(found["evaluator"])["heads", None] == (8 * values + values, 8 * values)
+
+
+def test_the_paper_scale() -> None:
+    found = networks(fresh("cub"))
+    assert [found[f"discriminator {k}"]["content_scales"] for k in (1, 2, 3)] == [4, 5, 6]
+    for stage, side in enumerate((64, 128, 256), start=1):
+        content = found[f"discriminator {stage}"]["parts"][0]
+        assert content["inputs"] == [[3, side, side]]
+        assert content["outputs"] == [[3, side >> k, side >> k] for k in range(1, stage + 4)]
+    heads = [part for part in found["generator"]["parts"] if part["part"] == "head"]
+    assert [part["outputs"] for part in heads] == [[[3, side, side]] for side in (64, 128, 256)]
+    v = found["network of v, vgg16"]["parts"][0]
+    assert (v["inputs"], v["outputs"], v["parameters"]) == ([[3, 256, 256]], [[512, 16, 16]], 14_714_688)
+    trunk, regions, whole = found["image encoder, inception_v3"]["parts"]
+    assert trunk["outputs"] == [[768, 17, 17], [2048]]
+    assert (regions["outputs"], whole["outputs"]) == ([[256, 17, 17]], [[256]])
+    assert found["text encoder, 18 words"]["parts"][1]["outputs"] == [[256, 18], [256]]
+
+
+@pytest.mark.parametrize(("dataset", "run"), [("small", "ours"), ("small", "bare"), ("small", "blind"), ("coco", "ours")])
+def test_nothing_is_counted_twice_or_left_out(dataset: str, run: str) -> None:
+    for network in fresh(dataset, run)["networks"]:
+        assert network["multiply_adds"] == sum(part["multiply_adds"] for part in network["parts"]), network["network"]
+        assert all(prod(shape) > 0 for part in network["parts"] for shape in part["inputs"] + part["outputs"])
+
+
+def test_a_run_changes_what_it_names() -> None:
+    whole, bare, blind = (networks(fresh("small", run)) for run in ("ours", "bare", "blind"))
+    assert ("image feature", 1) not in counts(bare["generator"])
+    assert counts(bare["generator"])["head", 2] == (54, 54 * 16**2)
+    assert bare["discriminator 2"] == whole["discriminator 2"]
+    assert blind["discriminator 2"]["content_scales"] == 0
+    assert counts(blind["discriminator 2"])["block 2", 2] == (3 * 6 * 16 + 12, 3 * 6 * 16 * 4**2)
+    assert blind["generator"] == whole["generator"]
+
+
+def test_what_is_not_known_yet_is_said() -> None:
+    described = fresh("cub")
+    table_row = described["networks"][4]["parts"][0]
+    assert (table_row["part"], table_row["parameters"]) == ("word table", None)
+    assert [note.split(":")[0] for note in described["notes"][1:]] == ["word table", "evaluator"]
+    assert [note.split(":")[0] for note in fresh("sceneworld")["notes"][1:]] == ["word table"]
+
+
+def test_the_command_prints_a_table_or_the_same_as_json() -> None:
+    said = CliRunner().invoke(app, ["describe", "--dataset", "small", "--run", "bare"])
+    assert said.exit_code == 0
+    assert said.stdout == table(fresh("small", "bare")) + "\n"
+    heads = [line.split() for line in said.stdout.splitlines() if line.startswith("  head ")]
+    assert heads == [["head", "1", "2x8x8", "3x8x8", "54", "0.00"], ["head", "2", "2x16x16", "3x16x16", "54", "0.01"]]
+    described = json.loads(CliRunner().invoke(app, ["describe", "--dataset", "small", "--run", "bare", "--json"]).stdout)
+    assert described == fresh("small", "bare")
+
+
+def test_a_large_network_takes_no_memory() -> None:
+    """On the meta device no tensor has numbers: what is built is never allocated."""
+    made: list[torch.device] = []
+    original = torch.nn.Conv2d.__init__
+
+    def noted(self, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        made.append(self.weight.device)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Conv2d, "__init__", noted)
+        describe("cub", "ours")
+    assert len(made) > 100
+    assert {device.type for device in made} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--dataset", "cup"], "there is no data set `cup`"), (["--dataset", "cub", "--run", "hours"], "there is no run `hours`")],
+)
+def test_unknown_names_end_in_one_line(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["describe", *arguments])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,103 @@
+"""Figures: what is shown, and that the same inputs give the same bytes."""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from memgan.errors import InputError
+from memgan.metrics.diversity import histogram
+from memgan.metrics.samples import Samples
+from memgan.report import figures
+from memgan.report.pictures import COUNT, LETTERS, LINES, SHOWN, diversity_figure, samples_figure, shortened, spread
+from memgan.report.style import styled
+from tests.scoring import World
+
+CURVES = "step,d0,r1_0,d1,r1_1,kl,g0,g1,damsm\n" + "".join(
+    f"{i},{1 + i / 50},{0.1 if i % 4 == 0 else ''},1,{0.2 if i % 4 == 0 else ''},0.05,2,{3 - i / 50},4\n" for i in range(40)
+)
+
+
+def test_the_step_writes_every_figure_twice_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    curves = tmp_path / "curves.csv"
+    curves.write_text(CURVES)
+    samples, varied = world.samples(9), world.samples(9, shards=1, folder="varied")
+    scores = tmp_path / "metrics.json"
+    scores.write_text(json.dumps({"histograms": {"copy check": histogram(np.array([0.1, 0.2]), np.array([0.5, 1.0]))}}))
+    contents = []
+    for name in ("one", "two"):
+        figures.main(samples, world.inputs.images, curves, tmp_path / name, scores, varied[0])
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert set(contents[0]) == {f"{name}.{kind}" for name in ("samples", "curves", "copy", "diversity") for kind in ("pdf", "png")}
+    assert contents[0] == contents[1]
+
+
+def test_each_pair_shows_the_sample_its_retrieved_image_and_its_caption(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    paths = world.samples(6)
+    samples = Samples(paths)
+    neighbour = figures.retrieved(world.inputs.images, paths, 16)
+    with styled():
+        figure = samples_figure(samples, neighbour)
+    pictures, texts = figure.axes[0].images, [text.get_text() for text in figure.axes[0].texts]
+    assert len(pictures) == 12
+    for i, record in enumerate(samples.records):
+        left, right = pictures[2 * i], pictures[2 * i + 1]
+        assert np.array_equal(np.asarray(left.get_array())[::8, ::8], samples.image(i))
+        assert np.array_equal(np.asarray(right.get_array())[::8, ::8], neighbour(record))
+        assert texts[1 + i] == shortened(record["caption"])
+        assert left.get_extent()[1] < right.get_extent()[0]
+        assert left.get_extent()[2:] == right.get_extent()[2:]
+    plt.close(figure)
+
+
+def test_each_row_of_diversity_is_one_caption(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    paths = world.samples(24 * 3)  # three passes, another caption each time
+    samples = Samples(paths)
+    for i, entry in enumerate(samples.records):
+        entry["caption_id"] = f"caption {i % 2}"
+    with styled():
+        figure = diversity_figure(samples, figures.retrieved(world.inputs.images, paths, 16))
+    rows = {picture.get_extent()[3] for picture in figure.axes[0].images}
+    assert len(rows) == 2
+    assert len(figure.axes[0].images) == 2 * (1 + SHOWN)
+    plt.close(figure)
+
+
+def test_samples_are_spread_over_all_of_them() -> None:
+    assert spread(5000)[:3] == [0, 78, 156]
+    assert len(spread(5000)) == len(set(spread(5000))) == COUNT
+    assert spread(3) == [0, 1, 2]
+
+
+def test_captions_keep_to_their_lines() -> None:
+    text = shortened("word " * 100)
+    assert len(text.split("\n")) == LINES
+    assert max(len(line) for line in text.split("\n")) <= LETTERS
+    assert text.endswith("...")
+    assert shortened("a b c", 3, 9) == "a b\nc"
+
+
+def test_curves_show_each_stage_and_an_untrained_run_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text(CURVES)
+    figure = figures.curves_figure(path)
+    names = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in figure.axes]
+    assert names == [["stage 1", "stage 2"], ["stage 1", "stage 2"], ["stage 1", "stage 2"], ["KL", "DAMSM"]]
+    plt.close(figure)
+    path.write_text("step\n")
+    figure = figures.curves_figure(path)
+    assert {text.get_text() for axis in figure.axes for text in axis.texts} == {"no step was trained"}
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("text", "said"), [("a,b\n1,2\n", "no column `step`"), ("", "not CSV")])
+def test_curves_that_are_none_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        figures.read_curves(path)
