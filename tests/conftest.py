@@ -1,0 +1,37 @@
+"""What all tests share: which are left out here, and why."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+PHOTOS = "photos: needs the archives of real photographs that params.yaml looks for beside the clone"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", PHOTOS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects the tests that need photographs where there are none, and says so in one line."""
+    missing = [path for path in photographs() if not path.exists()]
+    asking = [item for item in items if item.get_closest_marker("photos")]
+    if asking and missing:
+        items[:] = [item for item in items if item not in asking]
+        config.hook.pytest_deselected(items=asking)
+        config.stash[SAID] = f"{len(asking)} tests of photographs left out: there is no {missing[0]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if SAID in config.stash:
+        terminalreporter.write_line(config.stash[SAID])
+
+
+def photographs() -> list[Path]:
+    """The archives of the data set `photos`, as params.yaml names them."""
+    root = Path(__file__).resolve().parents[1]
+    archives = yaml.safe_load((root / "params.yaml").read_text())["data"]["photos"]["source"]["archives"]
+    return [root / archive["path"] for archive in archives.values()]
+
+
+SAID = pytest.StashKey[str]()

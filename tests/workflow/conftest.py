@@ -1,0 +1,49 @@
+"""Clones in which Table 1 has been made once, on one world; each test works on a copy."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.clones import ONE_WORLD, Clone, make
+
+
+@pytest.fixture(scope="session")
+def made_by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """By the real steps, under Snakemake."""
+    clone = make(tmp_path_factory.mktemp("snakemake") / "clone", ONE_WORLD)
+    clone.snakemake()
+    clone.commit()
+    return clone
+
+
+@pytest.fixture(scope="session")
+def made_by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """By the real steps, under DVC."""
+    clone = make(tmp_path_factory.mktemp("dvc") / "clone", ONE_WORLD)
+    clone.repro()
+    clone.commit()
+    return clone
+
+
+@pytest.fixture(scope="session")
+def made_by_stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """By stand-ins, under Snakemake."""
+    clone = make(tmp_path_factory.mktemp("stand-ins") / "clone", ONE_WORLD, stand_ins=True)
+    clone.snakemake()
+    clone.commit()
+    return clone
+
+
+@pytest.fixture
+def snakemade(made_by_snakemake: Clone, tmp_path: Path) -> Clone:
+    return made_by_snakemake.copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def dvcmade(made_by_dvc: Clone, tmp_path: Path) -> Clone:
+    return made_by_dvc.copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def mocked(made_by_stand_ins: Clone, tmp_path: Path) -> Clone:
+    return made_by_stand_ins.copy(tmp_path / "clone")

@@ -1,0 +1,76 @@
+"""Both engines agree on what is up to date, whoever ran last, on any clone."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.clones import Clone
+
+TRAIN_ONWARD = ["metrics", "sample", "sample", "table1", "train"]
+EDITS = {
+    "pooling": ("params.yaml", "pooling: avg", "pooling: max", TRAIN_ONWARD),
+    "the run": ("params.yaml", "  ours: {}", "  ours: {train: {lr_g: 0.001}}", TRAIN_ONWARD),
+    "code": ("src/memgan/encoders/vgg.py", "VALUE = 0", "VALUE = 1", sorted([*TRAIN_ONWARD, "bank", "features", "vgg"])),
+    "code of one step": ("src/memgan/metrics/measure.py", "VALUE = 0", "VALUE = 1", ["metrics", "table1"]),
+    "a data set": ("params.yaml", "    sampling: {}", "    sampling: {batch: 5}", ["metrics", "sample", "sample", "table1"]),
+}
+NO_EDITS = {
+    "another run": ("params.yaml", "train: {epochs: 0}", "train: {epochs: 1}"),
+    "another data set": ("params.yaml", "{box_crop: 0.75}", "{box_crop: 0.8}"),
+    "README": ("README.md", "", "\nAn edit.\n"),
+}
+
+
+@pytest.mark.xdist_group("real")
+def test_after_snakemake_dvc_has_nothing_to_do(snakemade: Clone):
+    assert snakemade.status() == {}
+    assert snakemade.repro() == []
+    assert snakemade.planned() == []
+    assert snakemade.run("git status --short").stdout == ""
+
+
+@pytest.mark.xdist_group("real")
+def test_after_dvc_snakemake_has_nothing_to_do(dvcmade: Clone):
+    assert dvcmade.planned() == []
+    assert dvcmade.snakemake() == []
+    assert dvcmade.status() == {}
+    assert dvcmade.run("git status --short").stdout == ""
+
+
+@pytest.mark.xdist_group("real")
+def test_both_engines_make_the_same_bytes(snakemade: Clone, dvcmade: Clone):
+    assert snakemade.digests() == dvcmade.digests()
+
+
+@pytest.mark.xdist_group("stand-ins")
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_reruns_what_depends_on_it_in_both(mocked: Clone, tmp_path: Path, edit: str):
+    file, old, new, rules = EDITS[edit]
+    path = mocked.path / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    other = mocked.copy(tmp_path / "other")
+    assert mocked.snakemake() == rules
+    assert other.repro() == sorted(set(rules))  # shards share a stage
+    assert mocked.status() == {}
+    assert other.planned() == []
+    assert mocked.digests() == other.digests()
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_other_edits_rerun_nothing(mocked: Clone):
+    for file, old, new in NO_EDITS.values():
+        path = mocked.path / file
+        text = path.read_text() if path.exists() else ""
+        path.write_text(text.replace(old, new, 1) if old else text + new)
+    assert mocked.planned() == []
+    assert mocked.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_going_back_is_restored_by_dvc_and_seen_by_snakemake(mocked: Clone):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    mocked.snakemake()
+    mocked.edit("params.yaml", "pooling: max", "pooling: avg")
+    assert mocked.planned() == TRAIN_ONWARD
+    assert mocked.repro() == []
+    assert mocked.planned() == []

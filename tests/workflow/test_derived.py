@@ -1,0 +1,123 @@
+"""What is derived is not edited by hand, and what is said twice is the same."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from memgan.params.schema import schema
+from tests.workflow.clones import ROOT, TABLE, Clone, make
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CHECK = "PYTHONPATH=src python -m workflow.derive --check"
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return make(tmp_path_factory.mktemp("derived") / "clone", nano=False)
+
+
+@pytest.mark.xdist_group("rules")
+def test_dvc_yaml_says_what_the_rules_say(clone: Clone, tmp_path: Path):
+    clone.run(CHECK)
+    other = clone.copy(tmp_path / "other")
+    other.edit("workflow/rules/memory.smk", "memgan.memory.bank ", "memgan.memory.bank  ")
+    done = other.run(CHECK, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "error: dvc.yaml is not what the rules and params.yaml say; run `make dvc`\n"
+
+
+@pytest.mark.xdist_group("rules")
+def test_a_new_seed_needs_no_derivation_but_for_the_table(clone: Clone, tmp_path: Path):
+    other = clone.copy(tmp_path / "other")
+    other.edit("params.yaml", "seeds: [0]", "seeds: [0, 1]")
+    listed = other.run("dvc stage list --name-only").stdout.split()
+    assert {"train@birdworld-ours-1", "metrics@sceneworld-ours-1"} < set(listed)
+    done = other.run(CHECK, check=False)
+    assert done.returncode == 1
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_results_of_a_changed_rule_are_not_recorded_as_the_old_rules(mocked: Clone):
+    before = mocked.digests()
+    mocked.edit("workflow/rules/report.smk", "memgan.report.table1 ", "memgan.report.table1  ")
+    done = mocked.run(f"snakemake --cores 2 {TABLE}")
+    assert "record: dvc.yaml is not what the rules say of table1; not recorded: run `make dvc`, then snakemake" in done.stdout
+    assert mocked.digests() == before
+    mocked.run("PYTHONPATH=src python -m workflow.derive")
+    mocked.snakemake()
+    assert mocked.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_a_table_of_other_seeds_than_dvc_yaml_names_is_refused(mocked: Clone):
+    done = mocked.run("dvc exp run -S 'seeds=[0,1]'", check=False)
+    assert done.returncode != 0
+    assert "dvc.yaml is not what the rules and params.yaml say; run `make dvc`" in done.stdout
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_samples_in_other_shards_than_dvc_yaml_names_are_refused(mocked: Clone):
+    done = mocked.run("dvc exp run -S shards=3", check=False)
+    assert done.returncode != 0
+    assert "--config: `shards` is 2, but params.yaml says 3" in done.stdout
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_other_runs_are_recorded_apart(mocked: Clone):
+    """A bare `dvc repro` makes Table 1; stages of other runs are derived as they are made."""
+    asked = "results/birdworld/untrained/0/metrics.json"
+    rules = {"train", "sample", "metrics"}
+    assert set(mocked.snakemake(asked)) == rules
+    assert mocked.status() == {}
+    assert mocked.planned(asked) == []
+    stages = mocked.run("dvc stage list --name-only ablations/dvc.yaml").stdout.split()
+    assert {stage.partition(":")[2] for stage in stages} == {
+        f"{rule}@birdworld-untrained-0" for rule in ("train", "sample", "metrics")
+    }
+    mocked.run(CHECK)
+    mocked.edit("params.yaml", "train: {epochs: 0}", "train: {epochs: 1}")
+    assert mocked.repro() == []
+    assert mocked.repro("-P") == ["ablations/dvc.yaml:metrics", "ablations/dvc.yaml:sample", "ablations/dvc.yaml:train"]
+    assert mocked.planned(asked) == []
+
+
+def test_the_schema_says_what_the_classes_say():
+    assert (ROOT / "workflow/schemas/params.schema.json").read_text() == schema(), "run `make dvc`"
+
+
+def test_the_conda_environment_has_the_same_dependencies():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    plain = [entry for entry in conda if isinstance(entry, str)]
+    (extra,) = [entry["pip"] for entry in conda if isinstance(entry, dict)]
+    wanted = {f"python{PROJECT['project']['requires-python']}", "pip", *PROJECT["project"]["dependencies"]}
+    assert {*plain, *extra} == wanted
+
+
+def test_the_lock_file_has_exact_versions_of_all_dependencies():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.startswith("#")]
+    locked = {normal(requirement.name): requirement for requirement in map(Requirement, lines)}
+    assert len(locked) == len(lines)
+    assert all(re.fullmatch(r"==[^*]+", str(requirement.specifier)) and not requirement.url for requirement in locked.values())
+    for wanted in map(Requirement, [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["test"]]):
+        exact = locked[normal(wanted.name)]
+        (pin,) = exact.specifier
+        assert pin.version in wanted.specifier, f"{wanted} is locked to {pin.version}"
+        assert wanted.marker is None or exact.marker is not None
+
+
+def test_tests_run_with_the_locked_versions():
+    """Else they say nothing about what `make table1` installs."""
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate():
+                assert f"=={version(requirement.name).partition('+')[0]}" == str(requirement.specifier), requirement.name
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,64 @@
+"""`dvc exp run` in the workspace, with --temp, and queued: Snakemake agrees after each."""
+
+import json
+import time
+
+import pytest
+
+from tests.workflow.clones import TABLE, Clone, stages
+
+ONWARD = ["metrics", "sample", "table1", "train"]
+
+
+@pytest.mark.xdist_group("real")
+def test_in_the_workspace_and_back(snakemade: Clone):
+    table = snakemade.path / TABLE
+    before = table.read_bytes()
+    assert stages(snakemade.run("dvc exp run -S pooling=max").stdout) == ONWARD
+    assert snakemade.planned() == []
+    assert snakemade.status() == {}
+    said = snakemade.run("dvc exp show --csv").stdout
+    assert "results/birdworld/ours/0/metrics.json:metrics.FID.value" in said or "metrics.FID.value" in said
+    assert b"max" in table.read_bytes(), "a row with another pooling must not look like the paper's"
+    assert stages(snakemade.run("dvc exp run -S pooling=avg").stdout) == [], "going back comes from the run-cache"
+    assert table.read_bytes() == before
+    assert snakemade.planned() == []
+    assert snakemade.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_in_a_temporary_folder_and_applied(mocked: Clone):
+    assert stages(mocked.run("dvc exp run --temp -S pooling=max").stdout) == ONWARD
+    assert mocked.planned() == []
+    assert mocked.status() == {}
+    (name,) = mocked.run("dvc exp list --name-only").stdout.split()
+    mocked.run(f"dvc exp apply {name}")
+    assert "pooling: max" in (mocked.path / "params.yaml").read_text()
+    assert mocked.planned() == []
+    assert mocked.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_queued(mocked: Clone):
+    mocked.run("dvc exp run --queue -S pooling=max")
+    mocked.run("dvc queue start")
+    deadline = time.monotonic() + 240
+    while not any(word in (said := mocked.run("dvc queue status").stdout) for word in ("Success", "Failed")):
+        assert time.monotonic() < deadline, said
+        time.sleep(2)
+    assert "Success" in said, said
+    mocked.run("dvc queue stop")
+    shown = json.loads(mocked.run("dvc exp show --json --no-pager 2>/dev/null").stdout)
+    assert "pooling: max" not in (mocked.path / "params.yaml").read_text()
+    assert len(json.dumps(shown).split('"pooling": "max"')) > 1
+    assert mocked.planned() == []
+    assert mocked.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_an_unknown_entry_is_refused(mocked: Clone):
+    done = mocked.run("dvc exp run -S nosuch=1", check=False)
+    assert done.returncode != 0
+    assert "nosuch" in done.stdout and "Traceback" not in done.stdout
+    assert mocked.status() == {}
+    assert mocked.planned() == []

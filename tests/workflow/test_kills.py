@@ -1,0 +1,82 @@
+"""kill -9 at random moments under each engine: the next command, of either, just works and ends in the same bytes."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.clones import TABLE, Clone
+
+ENGINES = {"snakemake": f"snakemake --cores 2 {TABLE}", "dvc": "dvc repro"}
+STATE = "results/birdworld/ours/0/state/generator/*/*.pt"
+LONGER = ("    train: {}\n    sampling", "    train: {epochs: 12}\n    sampling")
+OFTEN = {"MEMGAN_STATE_EVERY": "0.2"}
+
+
+def untrained(clone: Clone) -> Clone:
+    """Without what training made, and about to train longer."""
+    path = clone.path / "params.yaml"
+    path.write_text(path.read_text().replace(*LONGER, 1))
+    return clone
+
+
+@pytest.fixture(scope="session")
+def truth(made_by_snakemake: Clone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a run that nobody kills makes."""
+    clone = untrained(made_by_snakemake.copy(tmp_path_factory.mktemp("truth") / "clone"))
+    clone.snakemake()
+    return clone.digests()
+
+
+@pytest.mark.xdist_group("real")
+@pytest.mark.parametrize(("first", "then"), [("snakemake", "dvc"), ("dvc", "snakemake")])
+def test_killed_in_training(snakemade: Clone, truth: dict[str, str], first: str, then: str):
+    clone = untrained(snakemade)
+    clone.killed(ENGINES[first], STATE, after=0.5, **OFTEN)
+    assert not (clone.path / "results/birdworld/ours/0/generator.safetensors").exists()
+    clone.run(ENGINES[then])
+    assert "resuming from step" in (clone.path / "logs/train/birdworld-ours-0.log").read_text()
+    assert_true(clone, truth)
+
+
+@pytest.mark.xdist_group("real")
+def test_killed_before_the_results_are_recorded(snakemade: Clone, truth: dict[str, str]):
+    clone = untrained(snakemade)
+    clone.run(f"{ENGINES['snakemake']} --no-hooks")  # as if killed after the last job
+    assert clone.status() != {}
+    assert clone.snakemake() == []
+    assert_true(clone, truth)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("real")
+@pytest.mark.parametrize("number", range(10))
+def test_killed_at_random(snakemade: Clone, truth: dict[str, str], number: int):
+    rng = random.Random(number)
+    first, second, last = (rng.choice(sorted(ENGINES)) for _ in range(3))
+    clone = untrained(snakemade)
+    clone.killed(ENGINES[first], "params.yaml", after=rng.uniform(1, 30), **OFTEN)
+    clone.killed(ENGINES[second], "params.yaml", after=rng.uniform(1, 30), **OFTEN)
+    clone.run(ENGINES[last])
+    assert_true(clone, truth)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("real")
+def test_orphans_of_a_killed_engine(snakemade: Clone, truth: dict[str, str]):
+    """Only Snakemake itself is killed; its trainer goes on, and the next one waits for it."""
+    clone = untrained(snakemade)
+    process = clone.started(f"exec {ENGINES['snakemake']}", **OFTEN)
+    clone.wait_for(STATE, process)
+    process.kill()
+    process.wait()
+    clone.run(ENGINES["snakemake"])
+    assert_true(clone, truth)
+
+
+def assert_true(clone: Clone, truth: dict[str, str]) -> None:
+    """Both engines are content, the results are what they should be, and no lock is left for a person to clear."""
+    assert clone.status() == {}
+    assert clone.planned() == []
+    assert clone.digests() == truth
+    assert not list(Path(clone.path / ".snakemake/locks").glob("*"))

@@ -1,0 +1,118 @@
+"""What runs beside what: jobs of one run, and two runs."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.clones import TABLE, Clone, make
+
+BOTH = "data/birdworld/sources.json data/sceneworld/sources.json"
+NETWORKS = ("DAMSM", "EVALUATOR", "VGG")
+TRAINING = "results/birdworld/ours/0/state/*[0-9a-f]"
+
+
+@pytest.fixture(scope="module")
+def two_worlds(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    return make(tmp_path_factory.mktemp("two") / "clone", stand_ins=True)
+
+
+@pytest.fixture
+def fresh(two_worlds: Clone, tmp_path: Path) -> Clone:
+    return two_worlds.copy(tmp_path / "clone")
+
+
+def most_at_once(log: Path) -> int:
+    """The largest number of stand-ins at work at one time."""
+    changes = sorted((when, what) for what, _, _, when in map(json.loads, log.read_text().splitlines()))
+    now = most = 0
+    for _, what in changes:
+        now += 1 if what == "start" else -1
+        most = max(most, now)
+    return most
+
+
+@pytest.mark.xdist_group("sharing")
+def test_independent_jobs_run_side_by_side(fresh: Clone, tmp_path: Path):
+    log = tmp_path / "log"
+    fresh.snakemake(f"{BOTH} --resources cpu_percent=1000", STAND_IN_LOG=str(log), TENTHS_DATA_RENDER="30")
+    assert most_at_once(log) == 2
+
+
+@pytest.mark.xdist_group("sharing")
+def test_jobs_of_one_gpu_run_one_at_a_time(fresh: Clone, tmp_path: Path):
+    log = tmp_path / "log"
+    claims = "--resources cpu_percent=1000 gpu=1 --set-resources render:gpu=1"
+    fresh.snakemake(f"{BOTH} {claims}", STAND_IN_LOG=str(log), TENTHS_DATA_RENDER="30")
+    assert most_at_once(log) == 1
+
+
+@pytest.mark.xdist_group("sharing")
+def test_eight_cores_on_a_smaller_machine_do_not_thrash(fresh: Clone, tmp_path: Path):
+    log = tmp_path / "log"
+    steps = {f"TENTHS_ENCODERS_{name}": "15" for name in NETWORKS}
+    networks = [
+        f"results/{world}/{name}.safetensors" for world in ("birdworld", "sceneworld") for name in ("damsm", "evaluator", "vgg")
+    ]
+    fresh.run(f"snakemake --cores 8 {' '.join(networks)}", STAND_IN_LOG=str(log), **steps)
+    assert most_at_once(log) <= (os.cpu_count() or 1)
+
+
+@pytest.fixture
+def held(mocked: Clone, tmp_path: Path) -> dict[str, str]:
+    """With this environment, training and the table take as long as the file is there."""
+    (tmp_path / "hold").touch()
+    return {"HELD": "GAN_TRAIN REPORT_TABLE1", "HELD_BY": str(tmp_path / "hold")}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_beside_a_running_snakemake(mocked: Clone, held: dict[str, str]):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    first = mocked.started(f"snakemake --cores 2 {TABLE}", **held)
+    mocked.wait_for(TRAINING, first)
+    refused(mocked, f"snakemake --cores 2 {TABLE}", "is at work here; wait for it")
+    refused(mocked, "dvc repro", "is busy")
+    assert "is at work here" in mocked.run(f"snakemake -n {TABLE}").stdout
+    finish(mocked, first, held)
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_beside_a_running_dvc(mocked: Clone, held: dict[str, str]):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    first = mocked.started("dvc repro", **held)
+    mocked.wait_for(TRAINING, first)
+    refused(mocked, f"snakemake --cores 2 {TABLE}", "is at work here; wait for it")
+    refused(mocked, "dvc repro", "busy")
+    assert "is at work here" in mocked.run(f"snakemake -n {TABLE}").stdout
+    finish(mocked, first, held)
+
+
+def refused(clone: Clone, command: str, why: str) -> None:
+    done = clone.run(command, check=False)
+    assert done.returncode != 0
+    assert why in done.stdout, done.stdout
+    assert "Traceback" not in done.stdout, done.stdout
+
+
+def finish(clone: Clone, process: subprocess.Popen[str], held: dict[str, str]) -> None:
+    """Lets the run that was held end; both engines are content with what it made."""
+    Path(held["HELD_BY"]).unlink()
+    assert process.wait(300) == 0, clone.said()
+    assert clone.planned() == []
+    assert clone.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_code_edited_during_a_run_is_not_recorded_with_old_results(mocked: Clone, held: dict[str, str]):
+    mocked.edit("src/memgan/report/table1.py", "VALUE = 0", "VALUE = 1")
+    process = mocked.started(f"snakemake --cores 2 {TABLE}", **held)
+    mocked.wait_for("results/state/*[0-9a-f]", process)
+    mocked.edit("src/memgan/report/table1.py", "VALUE = 1", "VALUE = 2")
+    Path(held["HELD_BY"]).unlink()
+    assert process.wait(300) == 0, mocked.said()
+    assert list(mocked.status()) == ["table1"]
+    assert mocked.planned() == ["table1"]
+    assert mocked.snakemake() == ["table1"]
+    assert mocked.status() == {}

@@ -1,0 +1,35 @@
+"""Writes what DVC reads, from the rules of Snakemake.
+
+python -m workflow.derive                     dvc.yaml: the stages of Table 1
+python -m workflow.derive --runs untrained    ablations/dvc.yaml as well: those of other runs, for all data sets and seeds
+python -m workflow.derive --check             exit code 1, and a line, if what there is differs from the rules
+"""
+
+import sys
+from argparse import ArgumentParser
+
+from memgan.artifacts import write_text
+from workflow.record import books, pipelines
+
+
+def main() -> None:
+    """Command line."""
+    parser = ArgumentParser(prog="python -m workflow.derive", description="Writes what DVC reads, from the rules of Snakemake.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is not up to date")
+    parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="other runs, for ablations/dvc.yaml")
+    asked = parser.parse_args()
+    books.close()
+    wanted = {books.TABLE1: pipelines.table1()}
+    if runs := set(asked.runs) | pipelines.runs_in(books.read(books.ABLATIONS)):
+        wanted[books.ABLATIONS] = pipelines.of_runs(sorted(runs))
+    for path, pipeline in wanted.items():
+        content = pipelines.text(pipeline)
+        if path.exists() and path.read_text(encoding="utf-8") == content:
+            continue
+        if asked.check:
+            sys.exit(f"error: {path} is not what the rules and params.yaml say; run `make dvc`")
+        write_text(path, content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""What a job claims of this machine, so that `--cores 8` on a laptop with two cores does not thrash.
+
+Jobs that keep a core busy claim their share in per cent; the profile grants 100 in all. On a cluster, which has other nodes than
+this one, its profile grants more.
+"""
+
+import os
+from pathlib import Path
+
+GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def percent(threads: int) -> int:
+    """Share of this machine's cores that a job of so many threads keeps busy."""
+    return max(1, min(100, 100 * threads // (os.cpu_count() or 1)))
+
+
+def gpu() -> int:
+    """1 on a machine with a GPU: the profile grants as many as there are."""
+    return min(1, GPUS)

@@ -1,0 +1,62 @@
+"""Snakemake makes, DVC remembers: how the two stay agreed on what is up to date, whoever ran last.
+
+Snakemake judges by file times and by notes in .snakemake; neither survives `git clone`, `dvc pull` or `dvc exp apply`. So dvc.lock
+is the record. Before Snakemake looks at an output (`before`), the record is asked:
+
+- it vouches for the output and for its inputs: the output counts as up to date, whatever the times say;
+- it vouches for the output, but an input has changed: the output is made again;
+- it does not know the output: if this Snakemake made it, Snakemake judges; otherwise it is made again.
+
+When the jobs start (`start`), other runs of either engine are kept out. When they are done (`after`), what they made is entered.
+
+`engine` is the only file that touches Snakemake's insides, `books` and `commit` are the only ones that touch DVC's. `sync` is the
+asking, `enter` the entering; `stages` says how a rule looks as a stage of DVC, and `pipelines` how all of them make dvc.yaml.
+"""
+
+import atexit
+from typing import Any
+
+from workflow.record import books, engine
+from workflow.record.enter import Run, enter
+from workflow.record.sync import sync
+
+_run: Run | None = None
+_owed: set[str] = set()
+
+
+def before(workflow: Any) -> None:
+    """As the Snakefile is read: brings what Snakemake knows in line with the record."""
+    global _owed
+    if not engine.is_main(workflow):
+        return
+    with engine.turn():
+        if other := engine.other_run():
+            books.say(f"{other} is at work here; wait for it")
+            return
+        engine.clear_locks()
+        if books.are_closed() or not books.are_kept():
+            return
+        if other := books.at_work():
+            books.say(f"{other} is at work here; wait for it, or take what follows as Snakemake's view without the record")
+            return
+        _owed = sync()
+    if _owed:
+        atexit.register(lambda: engine.found_nothing_to_do(workflow) and enter(Run(workflow), _owed))
+
+
+def start(workflow: Any) -> None:
+    """As the first job is about to start: refuses a second run, keeps DVC out, notes what the jobs will read."""
+    global _run
+    if books.are_closed():
+        return
+    engine.claim()
+    if books.are_kept():
+        _run = Run(workflow)
+        books.claim()
+
+
+def after() -> None:
+    """When the jobs are done, well or not: enters what was made."""
+    if _run:
+        books.release()
+        enter(_run, _owed)

@@ -1,0 +1,103 @@
+"""After a run: what it made, and nothing that is in doubt, is entered into the record."""
+
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from memgan.artifacts import write_text
+from memgan.errors import InputError
+from workflow.needs import PARAMS, lookup
+from workflow.record import books, engine, pipelines, stages
+
+
+class Run:
+    """A run of Snakemake, with the state of the code before its jobs read it."""
+
+    def __init__(self, workflow: Any):
+        self.dag, self.config = workflow.dag, engine.settings(workflow)
+        self.code = {str(path): _version(str(path)) for job in self.dag.jobs for path in job.input if str(path).startswith("src/")}
+
+    def good(self) -> dict[str, list[Any]]:
+        """By name of the stage, its jobs, if Snakemake ran or found good all of them, and what they read has not changed since."""
+        now = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+        found, doubtful = defaultdict(list), set()
+        for job in self.dag.jobs:
+            if job.output:
+                found[stages.name(job)].append(job)
+                if not (engine.is_good(self.dag, job) and self._unchanged(job, now)):
+                    doubtful.add(stages.name(job))
+        return {name: jobs for name, jobs in found.items() if name not in doubtful and len(jobs) == self._parts(jobs[0])}
+
+    def _parts(self, job: Any) -> int:
+        return self.config["shards"] if stages.SCATTER & set(job.wildcards_dict) else 1
+
+    def _unchanged(self, job: Any, now: dict[str, Any]) -> bool:
+        """Whether code and params.yaml still say what the job read."""
+        if any(_version(path) != self.code[path] for path in map(str, job.input) if path in self.code):
+            return False
+        keys = [key for entry in job.rule.params for key in entry.of(job.wildcards_dict)]
+        try:
+            return all(lookup(now, key) == lookup(self.config, key) for key in keys)
+        except InputError:  # the entry is gone
+            return False
+
+
+def enter(run: Run, owed: set[str]) -> None:
+    """Enters the stages that this run finished, and those that an earlier one owes, unless something about them is in doubt."""
+    known = books.read(books.TABLE1).get("stages", {})
+    good = run.good()
+    table1 = {name for name, jobs in good.items() if name in _addresses(jobs[0].rule.name, known, run.config)}
+    others = {name for name, jobs in good.items() if pipelines.is_ablation(jobs[0]) and _is_listed(jobs[0], run.config)} - table1
+    fresh = {name for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
+    stale = {name for name in table1 & fresh if not _current(run, good[name][0], known)}
+    if stale:
+        rules = ", ".join(sorted({good[name][0].rule.name for name in stale}))
+        books.say(f"dvc.yaml is not what the rules say of {rules}; not recorded: run `make dvc`, then snakemake")
+    addresses = sorted((table1 & fresh) - stale)
+    recorded = books.recorded()
+    if new := sorted(name for name in others if name in fresh or f"{books.ABLATIONS}:{name}" not in recorded):
+        _write_ablations(run, [good[name][0] for name in new])
+        addresses += [f"{books.ABLATIONS}:{name}" for name in new]
+    if addresses:
+        books.commit(addresses)
+
+
+def _addresses(rule: str, known: dict[str, Any], config: dict[str, Any]) -> set[str]:
+    """Names of a rule's stages in dvc.yaml."""
+    if rule not in known:
+        return set()
+    axes = known[rule].get("matrix", {}).values()
+    values = [config.get(axis.strip("${}"), []) if isinstance(axis, str) else axis for axis in axes]
+    return {f"{rule}@{'-'.join(map(str, each))}" if axes else rule for each in product(*values)}
+
+
+def _current(run: Run, job: Any, known: dict[str, Any]) -> bool:
+    """Whether dvc.yaml says what the job's rule says."""
+    written = {key: value for key, value in known[job.rule.name].items() if key != "matrix"}
+    return stages.definition(run.dag, job.rule, [job], run.config) == written
+
+
+def _write_ablations(run: Run, jobs: list[Any]) -> None:
+    """Adds the stages of these jobs to ablations/dvc.yaml."""
+    pipeline = pipelines.ablations(run.dag, jobs)
+    for rule, stage in books.read(books.ABLATIONS).get("stages", {}).items():
+        mine = pipeline["stages"].setdefault(rule, stage)
+        mine["foreach"] = dict(sorted((stage["foreach"] | mine["foreach"]).items()))
+    write_text(books.ABLATIONS, pipelines.text(pipeline))
+
+
+def _is_listed(job: Any, config: dict[str, Any]) -> bool:
+    """Whether params.yaml lists the job's data set and seed, so that what it reads is in the record too."""
+    listed = {wildcard: list(map(str, config[name])) for wildcard, name in stages.LISTS.items()}
+    return all(value in listed.get(wildcard, [value]) for wildcard, value in stages.item(job).items())
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size

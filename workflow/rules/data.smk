@@ -1,0 +1,70 @@
+"""Raw data, and the shards that everything else reads."""
+
+
+rule render:
+    input:
+        code=code("memgan.data.render"),
+    output:
+        archives=directory("data/{dataset}/archives"),
+        sources="data/{dataset}/sources.json",
+    log:
+        "logs/render/{dataset}.log",
+    benchmark:
+        "logs/render/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(rendered(config)),
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+    params:
+        entries=needs("seed", "data.{dataset}.source"),
+    shell:
+        "PYTHONPATH=src python -m memgan.data.render "
+        "--dataset {wildcards.dataset} "
+        "--archives {output.archives} --sources {output.sources} "
+        "--log {log}"
+
+
+rule download:
+    input:
+        code=code("memgan.data.download"),
+    output:
+        sources="data/{dataset}/sources.json",
+    log:
+        "logs/download/{dataset}.log",
+    benchmark:
+        "logs/download/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(set(config["data"]) - set(rendered(config))),
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs("data.{dataset}.source"),
+    shell:
+        "PYTHONPATH=src python -m memgan.data.download " "--dataset {wildcards.dataset} --out {output.sources} --log {log}"
+
+
+rule preprocess:
+    input:
+        sources="data/{dataset}/sources.json",
+        code=code("memgan.data.preprocess"),
+    output:
+        images=directory("results/{dataset}/images"),
+    log:
+        "logs/preprocess/{dataset}.log",
+    benchmark:
+        "logs/preprocess/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+    params:
+        entries=needs("data.{dataset}.source", *blocks("images")),
+    shell:
+        "PYTHONPATH=src python -m memgan.data.preprocess "
+        "--dataset {wildcards.dataset} "
+        "--sources {input.sources} --out {output.images} "
+        "--log {log}"

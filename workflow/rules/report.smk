@@ -1,0 +1,67 @@
+"""Tables and figures, made from what the other rules measured and sampled."""
+
+
+rule table1:
+    input:
+        published="workflow/data/published_table1.csv",
+        real=expand("results/{dataset}/real.json", dataset=config["datasets"]),
+        metrics=expand(
+            "results/{dataset}/ours/{seed}/metrics.json",
+            dataset=config["datasets"],
+            seed=config["seeds"],
+        ),
+        code=code("memgan.report.table1"),
+    output:
+        csv=report("results/table1.csv", "../report/table1.rst", category="Tables"),
+        md="results/table1.md",
+    log:
+        "logs/table1.log",
+    benchmark:
+        "logs/table1.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs("datasets", "seeds"),
+    shell:
+        "PYTHONPATH=src python -m memgan.report.table1 "
+        "--published {input.published} --out {output.csv} --wide {output.md} "
+        "--log {log} {input.real} {input.metrics}"
+
+
+rule figures:
+    input:
+        images="results/{dataset}/images",
+        curves="results/{dataset}/{run}/{seed}/curves.csv",
+        samples=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.tar", shard=SHARDS),
+        records=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.json", shard=SHARDS),
+        code=code("memgan.report.figures"),
+    output:
+        figures=report(
+            directory("results/{dataset}/{run}/{seed}/figures"),
+            patterns=["{name}.png"],
+            caption="../report/figures.rst",
+            category="Figures",
+        ),
+    log:
+        "logs/figures/{dataset}-{run}-{seed}.log",
+    benchmark:
+        "logs/figures/{dataset}-{run}-{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+    shell:
+        "PYTHONPATH=src python -m memgan.report.figures "
+        "--images {input.images} --curves {input.curves} --out {output.figures} "
+        "--log {log} {input.samples}"
+
+
+rule all:
+    input:
+        rules.table1.output,
+        expand(
+            "results/{dataset}/ours/{seed}/figures",
+            dataset=config["datasets"],
+            seed=config["seeds"],
+        ),
