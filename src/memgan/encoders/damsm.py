@@ -28,7 +28,6 @@ from memgan.params.encoders import Damsm
 from memgan.params.load import Settings
 
 STEP = "memgan.encoders.damsm"
-LOWEST = 0.1  # share of the first learning rate at which the decay stops [lineage]
 SHAPE = ("dimension", "word_embedding", "words", "image_encoder", "width")  # entries that the networks depend on
 
 
@@ -157,7 +156,7 @@ def train(encoders: Encoders, batches: TrainingBatches, held: Held | None) -> di
     for epoch, start, stop in fit.spans(params.epochs, batches.steps_per_epoch):
         began, losses = perf_counter(), []
         encoders.train()
-        fit.set_lr(optimizer, params.lr * max(params.decay**epoch, LOWEST))
+        fit.set_lr(optimizer, params.lr * max(params.decay**epoch, params.lowest))
         for step, batch in enumerate(batches.stream(start, stop), start):
             kept = batch if held is None else without(batch, held.rows)
             if len(kept.rows) > 1:

@@ -23,7 +23,8 @@ class Damsm(Block):
     epochs: float = entry("passes over the training images", ge=0)
     batch: int = entry("pairs a step; lineage 48", ge=2)
     lr: float = entry("Adam; lineage 2e-3", gt=0)
-    decay: float = entry("factor on lr an epoch, down to a tenth; lineage 0.98", gt=0, le=1)
+    decay: float = entry("factor on lr an epoch; lineage 0.98", gt=0, le=1)
+    lowest: float = entry("where the decay ends, a share of lr; lineage a tenth", gt=0, le=1)
     clip: float = entry("largest gradient norm of the text encoder; lineage 0.25", gt=0)
     validation: float = entry("share of the training images that picks the best epoch [ours]", ge=0, lt=1)
 
