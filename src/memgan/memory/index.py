@@ -23,7 +23,7 @@ LOOSE = 1e-5  # more than the float32 error of an inner product of unit vectors
 DECIMALS = 9  # float64 scores are rounded to these, so that equal vectors have equal scores
 BLOCK = 1024  # queries searched together
 NUMBERS = 1 << 24  # float64 numbers gathered together when scores are computed anew: 128 MiB
-GPU_DEPTH = 1024  # FAISS on a GPU finds no more vectors than about this for a query
+GPU_MOST = 1024  # vectors found and lists searched for a query: beyond about this, FAISS on a GPU refuses
 OVERFETCH = 8  # product codes blur the order: so many times more vectors are fetched and scored anew
 TRAIN_POINTS = 64  # vectors a list that k-means looks at: FAISS takes up to 256; the lists are hardly better for it
 PQ_BITS = 8
@@ -48,6 +48,7 @@ class SentenceIndex:
 
     def __init__(self, table: Table, memory: Memory, cache: Path | None = None):
         self.table, self.kind = table, memory.index
+        self.images = len(np.unique(table.owner))
         faiss.omp_set_num_threads(torch.get_num_threads())
         self.index = _cached(table, memory, cache) if cache and memory.index != "flat" else _built(table, memory)
         self.device = self.index
@@ -59,8 +60,10 @@ class SentenceIndex:
         """The `depth` best images of each query, best first; an image's score is that of its best vector.
 
         queries float32 [Q, D]; probes: inverted lists searched, more where they hold too few images. Returns rows int64 [Q, depth]
-        and scores float32 [Q, depth]. `depth` must not exceed the number of images.
+        and scores float32 [Q, depth]. Raises ValueError if there are no `depth` images.
         """
+        if depth > self.images:
+            raise ValueError(f"{depth} of {self.images} images")
         faiss.omp_set_num_threads(torch.get_num_threads())
         rows, scores = np.empty((len(queries), depth), np.int64), np.empty((len(queries), depth), np.float32)
         fetch = min(len(self.table), (2 * depth + 6) * (OVERFETCH if self.kind == "pq" else 1))
@@ -84,7 +87,7 @@ class SentenceIndex:
 
     def _near(self, queries: np.ndarray, fetch: int, probes: int) -> tuple[np.ndarray, np.ndarray]:
         """FAISS's scores and numbers [Q, fetch], best first; the number -1 where there are no more."""
-        index = self.device if fetch <= GPU_DEPTH else self.index
+        index = self.device if max(fetch, probes) <= GPU_MOST else self.index
         if self.kind == "flat":
             return index.search(queries, fetch)
         settings = faiss.SearchParametersIVF(nprobe=min(probes, self.index.nlist))

@@ -5,6 +5,8 @@ shape of a product nor the threads decide between close ones, and equal scores g
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ SHORTLIST = 64  # candidates of `words_image` whose regions are read, chosen by 
 QUERIES = 64  # queries for which the whole bank is gone through once
 NUMBERS = 1 << 25  # numbers in the largest block of an exhaustive search: 128 MiB in float32
 
+T = TypeVar("T")
 Found = tuple[np.ndarray, np.ndarray]
 
 
@@ -83,7 +86,7 @@ def best_by_images(encoded: Encoded, bank: MemoryBank, candidates: np.ndarray | 
     short = max(SHORTLIST, depth)
     if candidates is not None and candidates.shape[1] > short:
         candidates = np.sort(candidates, axis=1)
-        pooled = [with_(bank.pooled, slice(i, i + 1), rows, torch.float32)[0] for i, rows in enumerate(candidates)]
+        pooled = _each(lambda query: with_(bank.pooled, slice(query, query + 1), candidates[query], torch.float32)[0], len(encoded))
         picks = np.argsort(-np.array(pooled), axis=1, kind="stable")[:, :short]
         candidates = np.take_along_axis(candidates, picks, 1)
     images = max(1, NUMBERS // (QUERIES * encoded.words.shape[1] * bank.regions.shape[1]))
@@ -94,19 +97,38 @@ def _search(
     on: Callable[..., np.ndarray], count: int, bank: MemoryBank, candidates: np.ndarray | None, depth: int, images: int
 ) -> Found:
     """Ranks by `on(queries, rows, dtype)`, which gives scores [queries, rows]; all images go through in blocks of `images`."""
+
+    def settled(query: int, rough: np.ndarray, rows: np.ndarray) -> Found:
+        return _settled(lambda possible: on(slice(query, query + 1), possible, torch.float64)[0], rough, rows, depth)
+
+    def among(query: int) -> Found:
+        rows = np.sort(candidates[query])
+        return settled(query, on(slice(query, query + 1), rows, torch.float32)[0], rows)
+
+    found = []
+    if candidates is not None:
+        found = _each(among, count)
+    else:
+        everything = np.arange(len(bank))
+        blocks = np.split(everything, everything[images::images])
+        for start in range(0, count, QUERIES):
+            part = slice(start, min(start + QUERIES, count))
+            rough = np.concatenate([on(part, block, torch.float32) for block in blocks], axis=1)
+            found += [settled(query, values, everything) for query, values in enumerate(rough, start)]
     rows, scores = np.empty((count, depth), np.int64), np.empty((count, depth), np.float32)
-    everything = np.arange(len(bank))
-    for start in range(0, count, 1 if candidates is not None else QUERIES):
-        if candidates is not None:
-            part, blocks = slice(start, start + 1), [np.sort(candidates[start])]
-        else:
-            part, blocks = slice(start, min(start + QUERIES, count)), np.split(everything, everything[images::images])
-        rough = np.concatenate([on(part, block, torch.float32) for block in blocks], axis=1)
-        among = np.concatenate(blocks)
-        for query, values in enumerate(rough, start):
-            one = slice(query, query + 1)
-            rows[query], scores[query] = _settled(lambda rows, one=one: on(one, rows, torch.float64)[0], values, among, depth)
+    for query, pair in enumerate(found):
+        rows[query], scores[query] = pair
     return rows, scores
+
+
+def _each(of: Callable[[int], T], count: int) -> list[T]:
+    """of(0), of(1), ... on as many threads as torch may use; the products of one query are too small to be shared out."""
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(of, range(count)))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _settled(exactly: Callable[[np.ndarray], np.ndarray], rough: np.ndarray, rows: np.ndarray, depth: int) -> Found:

@@ -72,7 +72,7 @@ def contact_sheet(caption: str, note: str, neighbour: np.ndarray, stages: list[n
     """First row: the neighbour and the stages of the first variation; below: all variations' last stage."""
     count = len(stages[0])
     rows = 1 + -(-count // COLUMNS)
-    figure = plt.figure(figsize=(WIDTH, 1.3 * rows + 0.7), layout="constrained")
+    figure = plt.figure(figsize=(WIDTH, 1.08 * rows + 0.6), layout="constrained")
     figure.suptitle("\n".join(textwrap.wrap(caption, 80)), fontsize=10)
     grid = figure.add_gridspec(rows, COLUMNS)
     _show(figure.add_subplot(grid[0, 0]), neighbour, "neighbour")

@@ -74,6 +74,16 @@ def test_rows_come_in_the_order_asked_for(rows, tmp_path_factory):
     np.testing.assert_array_equal(flat.take(3 * np.array(rows, int) + 2), wanted[:, 2])
 
 
+def test_rows_are_mapped_not_read(out):
+    assert isinstance(Shards(out).array("part", "x").block(0).base, np.memmap)
+
+
+@pytest.mark.parametrize("rows", [[-1], [IMAGES], [0, 3, IMAGES]])
+def test_rows_that_are_not_there_are_refused(rows, out):
+    with pytest.raises(IndexError, match=f"of an array of {IMAGES} rows"):
+        Shards(out).array("part", "x").take(np.array(rows))
+
+
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(out, tmp_path):
     again = tmp_path / "again"
     with pytest.raises(Killed):

@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 
 from memgan.cli import app
 from memgan.encoders.examples import WORLDS
+from memgan.gan.discriminator import Discriminator
+from memgan.gan.generator import Generator
 from memgan.params.load import read_yaml
 from memgan.report.describe import describe, table
-from tests.factory import PARAMS
+from tests.factory import PARAMS, gan_block, images_block
 
 TINY: dict[str, dict[str, Any]] = {
     "images": {"size": 16, "short_side": 16},
@@ -81,6 +83,10 @@ def test_every_part_of_a_tiny_gan_by_hand() -> None:
         sum(p for p, _ in GENERATOR.values()),
         sum(m for _, m in GENERATOR.values()),
     )
+    gan, images = gan_block(**TINY["gan"]), images_block(**TINY["images"])
+    built = Generator(gan, images, 4, 6), Discriminator(8, gan, "avg", 4), Discriminator(16, gan, "avg", 4)
+    for name, network in zip(("generator", "discriminator 1", "discriminator 2"), built, strict=True):
+        assert found[name]["parameters"] == sum(parameter.numel() for parameter in network.parameters())  # and nothing else
 
 
 def test_encoders_by_hand(project: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from memgan.errors import InputError
 from memgan.metrics.diversity import histogram
 from memgan.metrics.samples import Samples
-from memgan.report import figures
+from memgan.report import figures, style
 from memgan.report.pictures import COUNT, LETTERS, LINES, SHOWN, diversity_figure, samples_figure, shortened, spread
 from memgan.report.style import styled
 from tests.scoring import World
@@ -20,7 +20,8 @@ CURVES = "step,d0,r1_0,d1,r1_1,kl,g0,g1,damsm\n" + "".join(
 )
 
 
-def test_the_step_writes_every_figure_twice_the_same(tmp_path: Path) -> None:
+def test_the_step_writes_every_figure_twice_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "DPI", 40)
     world = World(tmp_path)
     curves = tmp_path / "curves.csv"
     curves.write_text(CURVES)
