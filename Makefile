@@ -43,12 +43,13 @@ format: env
 	snakefmt --line-length 132 Snakefile workflow
 
 env:
-	@cat requirements.lock pyproject.toml | cksum > .memgan.want && pwd >> .memgan.want; \
-	if cmp -s .memgan.want $(STAMP); then rm .memgan.want; else \
+	@want="$$(cat requirements.lock pyproject.toml | cksum) $(CURDIR)"; \
+	if [ "$$want" != "$$(cat $(STAMP) 2>/dev/null)" ]; then \
+	  set -e; \
 	  test -x $(BIN)/python || $(PYTHON) -m venv $(MEMGAN_VENV); \
-	  $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock && \
-	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps -e . && \
-	  mv .memgan.want $(STAMP); \
+	  $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .; \
+	  echo "$$want" > $(STAMP); \
 	fi
 
 clean-env:

@@ -7,7 +7,7 @@ this one, its profile grants more.
 import os
 from pathlib import Path
 
-GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")) or list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def percent(threads: int) -> int:

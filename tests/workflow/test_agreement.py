@@ -1,5 +1,6 @@
 """Both engines agree on what is up to date, whoever ran last, on any clone."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,11 @@ def test_going_back_is_restored_by_dvc_and_seen_by_snakemake(mocked: Clone):
     assert mocked.planned() == TRAIN_ONWARD
     assert mocked.repro() == []
     assert mocked.planned() == []
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_the_price_of_nothing_to_do(mocked: Clone):
+    said = mocked.run("python -m benchmarks.orchestration").stdout
+    figures = json.loads(said.splitlines()[-1])
+    assert figures["snakemake_noop_cpu_s"] < 15 and figures["dvc_noop_cpu_s"] < 15  # of any machine, busy or not
+    assert 0 < figures["record_share"] < 1

@@ -46,10 +46,17 @@ def test_results_of_a_changed_rule_are_not_recorded_as_the_old_rules(mocked: Clo
     before = mocked.digests()
     mocked.edit("workflow/rules/report.smk", "memgan.report.table1 ", "memgan.report.table1  ")
     done = mocked.run(f"snakemake --cores 2 {TABLE}")
-    assert "record: dvc.yaml is not what the rules say of table1; not recorded: run `make dvc`, then snakemake" in done.stdout
+    assert "record: dvc.yaml does not say what the rules and params.yaml say of table1; not recorded: run `make dvc`" in done.stdout
     assert mocked.digests() == before
     mocked.run("PYTHONPATH=src python -m workflow.derive")
     mocked.snakemake()
+    assert mocked.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_a_data_set_that_dvc_yaml_does_not_name_is_not_recorded(mocked: Clone):
+    done = mocked.run("snakemake --cores 2 data/sceneworld/sources.json")
+    assert "say of render@sceneworld; not recorded: run `make dvc`" in done.stdout
     assert mocked.status() == {}
 
 

@@ -12,13 +12,17 @@ from memgan.errors import InputError
 from workflow.needs import PARAMS, lookup
 from workflow.record import books, engine, pipelines, stages
 
+SOURCES = ("src/", "workflow/")  # inputs that no rule makes: code, and the published table
+ASIDE = {"figures"}  # rules that Table 1 does not need: their results are not recorded
+
 
 class Run:
     """A run of Snakemake, with the state of the code before its jobs read it."""
 
     def __init__(self, workflow: Any):
         self.dag, self.config = workflow.dag, engine.settings(workflow)
-        self.code = {str(path): _version(str(path)) for job in self.dag.jobs for path in job.input if str(path).startswith("src/")}
+        inputs = {str(path) for job in self.dag.jobs for path in job.input}
+        self.code = {path: _version(path) for path in inputs if path.startswith(SOURCES)}
 
     def good(self) -> dict[str, list[Any]]:
         """By name of the stage, its jobs, if Snakemake ran or found good all of them, and what they read has not changed since."""
@@ -49,18 +53,17 @@ def enter(run: Run, owed: set[str]) -> None:
     """Enters the stages that this run finished, and those that an earlier one owes, unless something about them is in doubt."""
     known = books.read(books.TABLE1).get("stages", {})
     good = run.good()
-    table1 = {name for name, jobs in good.items() if name in _addresses(jobs[0].rule.name, known, run.config)}
-    others = {name for name, jobs in good.items() if pipelines.is_ablation(jobs[0]) and _is_listed(jobs[0], run.config)} - table1
-    fresh = {name for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
-    stale = {name for name in table1 & fresh if not _current(run, good[name][0], known)}
-    if stale:
-        rules = ", ".join(sorted({good[name][0].rule.name for name in stale}))
-        books.say(f"dvc.yaml is not what the rules say of {rules}; not recorded: run `make dvc`, then snakemake")
-    addresses = sorted((table1 & fresh) - stale)
-    recorded = books.recorded()
-    if new := sorted(name for name in others if name in fresh or f"{books.ABLATIONS}:{name}" not in recorded):
-        _write_ablations(run, [good[name][0] for name in new])
-        addresses += [f"{books.ABLATIONS}:{name}" for name in new]
+    fresh = {name: jobs[0] for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
+    table1 = {name: job for name, job in fresh.items() if name in _addresses(job.rule.name, known, run.config)}
+    stale = {name for name, job in table1.items() if not _current(run, job, known)}
+    others = {name: jobs[0] for name, jobs in good.items() if pipelines.is_ablation(jobs[0]) and _is_listed(jobs[0], run.config)}
+    unknown = {name for name, job in fresh.items() if job.rule.name not in ASIDE} - table1.keys() - others.keys()
+    if stale or unknown:
+        rules = ", ".join(sorted({fresh[name].rule.name for name in stale} | unknown))
+        books.say(
+            f"dvc.yaml does not say what the rules and params.yaml say of {rules}; not recorded: run `make dvc`, then snakemake"
+        )
+    addresses = sorted(table1.keys() - stale) + _derived(run, others, fresh)
     if addresses:
         books.commit(addresses)
 
@@ -80,13 +83,17 @@ def _current(run: Run, job: Any, known: dict[str, Any]) -> bool:
     return stages.definition(run.dag, job.rule, [job], run.config) == written
 
 
-def _write_ablations(run: Run, jobs: list[Any]) -> None:
-    """Adds the stages of these jobs to ablations/dvc.yaml."""
-    pipeline = pipelines.ablations(run.dag, jobs)
-    for rule, stage in books.read(books.ABLATIONS).get("stages", {}).items():
-        mine = pipeline["stages"].setdefault(rule, stage)
-        mine["foreach"] = dict(sorted((stage["foreach"] | mine["foreach"]).items()))
-    write_text(books.ABLATIONS, pipelines.text(pipeline))
+def _derived(run: Run, others: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    """Adds the stages of other runs to ablations/dvc.yaml as they are made; returns their addresses."""
+    recorded = books.recorded()
+    new = sorted(name for name in others if name in fresh or f"{books.ABLATIONS}:{name}" not in recorded)
+    if new:
+        pipeline = pipelines.ablations(run.dag, [others[name] for name in new])
+        for rule, stage in books.read(books.ABLATIONS).get("stages", {}).items():
+            mine = pipeline["stages"].setdefault(rule, stage)
+            mine["foreach"] = dict(sorted((stage["foreach"] | mine["foreach"]).items()))
+        write_text(books.ABLATIONS, pipelines.text(pipeline))
+    return [f"{books.ABLATIONS}:{name}" for name in new]
 
 
 def _is_listed(job: Any, config: dict[str, Any]) -> bool:

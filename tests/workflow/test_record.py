@@ -1,0 +1,104 @@
+"""The parts of the record that lean on the insides of Snakemake and DVC, against those insides."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from snakemake.persistence.file import FilePersistence
+
+from workflow import machine
+from workflow.record import books, engine
+from workflow.record.engine import Output
+
+
+@pytest.fixture
+def persistence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FilePersistence:
+    """Snakemake's own notes in an empty folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return FilePersistence()
+
+
+@pytest.mark.parametrize("path", ["a.txt", "results/birdworld/ours/0/generator.safetensors", "results/" + "long/" * 80 + "x"])
+def test_notes_lie_where_snakemake_puts_them(persistence: FilePersistence, path: str):
+    for kind in ("metadata", "incomplete"):
+        assert str(engine.place_of(kind, path).absolute()) == persistence._record_path(str(engine.HOME.absolute() / kind), path)
+
+
+def noted(path: str, began: float, ended: float) -> Output:
+    """A file that Snakemake has made."""
+    output = Output(path)
+    output.path.write_text("made")
+    os.utime(output.path, (ended, ended))
+    output.record.parent.mkdir(parents=True, exist_ok=True)
+    output.record.write_text(json.dumps({"starttime": began, "endtime": ended}))
+    return output
+
+
+def test_a_file_is_made_here_until_it_is_touched(persistence: FilePersistence):
+    output = noted("a", 10, 20)
+    assert output.made_here()
+    os.utime("a", (30, 30))
+    assert not output.made_here()
+
+
+def test_a_half_written_note_is_none(persistence: FilePersistence):
+    output = noted("a", 10, 20)
+    output.record.write_text('{"endt')
+    assert not output.made_here()
+
+
+def test_a_file_is_not_made_from_what_changed_while_it_was_made(persistence: FilePersistence):
+    output, before, during = noted("a", 10, 20), noted("b", 1, 9), noted("c", 1, 15)
+    assert output.made_from([before])
+    assert not output.made_from([before, during])
+
+
+def test_moving_the_time_moves_the_note(persistence: FilePersistence):
+    output = noted("a", 10, 20)
+    assert output.move_after(50 * 10**9) and output.made_here()
+    assert not output.move_after(40 * 10**9)
+
+
+def test_distrust_is_what_snakemake_calls_incomplete(persistence: FilePersistence):
+    output = noted("a", 10, 20)
+    output.distrust()
+    assert persistence._filter_incomplete_keys(["a"]) == {"a"}
+    output.trust()
+    persistence._clear_cache()
+    assert persistence._filter_incomplete_keys(["a"]) == set()
+    assert not output.made_here() or output.record.exists()
+
+
+def test_a_folder_has_the_time_that_snakemake_gave_it(persistence: FilePersistence):
+    Path("folder").mkdir()
+    (Path("folder") / ".snakemake_timestamp").touch()
+    os.utime("folder/.snakemake_timestamp", (20, 20))
+    assert Output("folder").time() == 20 * 10**9
+
+
+def note_reader(pid: int) -> None:
+    books.TEMPORARY.mkdir(parents=True)
+    (books.TEMPORARY / "rwlock").write_text(json.dumps({"read": {"/x": [{"pid": pid, "cmd": "dvc repro"}]}}))
+
+
+def test_a_living_dvc_is_at_work_and_a_dead_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert books.at_work() is None
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    note_reader(process.pid)
+    assert books.at_work() == f"`dvc repro` (PID {process.pid})"
+    process.kill()
+    time.sleep(0.2)
+    assert books.at_work() is None  # a zombie, until it is waited for
+    process.wait()
+    assert books.at_work() is None
+
+
+@pytest.mark.parametrize(("cores", "threads", "share"), [(2, 1, 50), (16, 1, 6), (2, 4, 100), (128, 1, 1), (None, 1, 100)])
+def test_heavy_jobs_share_the_machine(monkeypatch: pytest.MonkeyPatch, cores: int | None, threads: int, share: int):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert machine.percent(threads) == share
