@@ -1,8 +1,6 @@
 """The whole chain of Table 1 on tiny data, by the commands that users type."""
 
 import csv
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,27 +8,7 @@ import yaml
 
 from tests.workflow.clones import ROOT, TABLE, Clone, make
 
-# Stands before the real interpreter on the PATH: notes which entries of params.yaml each step reads, in a file a module.
-PYTHON = f"""#!/bin/sh
-case "$2" in memgan.*) MEMGAN_READS="$READS/$2"; export MEMGAN_READS;; esac
-exec {sys.executable} "$@"
-"""
 pytestmark = pytest.mark.xdist_group("e2e")
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """Table 1 and the figures, made in a clone; `reads/` beside it holds what each step has read."""
-    folder = tmp_path_factory.mktemp("chain")
-    shim = folder / "bin/python"
-    shim.parent.mkdir()
-    shim.write_text(PYTHON)
-    shim.chmod(0o755)
-    (folder / "reads").mkdir()
-    clone = make(folder / "clone")
-    clone.env |= {"PATH": f"{shim.parent}{os.pathsep}{clone.env['PATH']}", "READS": str(folder / "reads")}
-    clone.snakemake("all")
-    return clone
 
 
 def rows(clone: Clone) -> list[dict[str, str]]:

@@ -10,11 +10,12 @@ from tests.workflow.clones import Clone
 TRAIN_ONWARD = ["metrics", "sample", "sample", "table1", "train"]
 EDITS = {
     "pooling": ("params.yaml", "pooling: avg", "pooling: max", TRAIN_ONWARD),
-    "the run": ("params.yaml", "  ours: {}", "  ours: {train: {lr_g: 0.001}}", TRAIN_ONWARD),
+    "a run": ("params.yaml", "  ours: {}", "  ours: {train: {lr_g: 0.001}}", TRAIN_ONWARD),
     "code": ("src/memgan/encoders/vgg.py", "VALUE = 0", "VALUE = 1", sorted([*TRAIN_ONWARD, "bank", "features", "vgg"])),
     "code of one step": ("src/memgan/metrics/measure.py", "VALUE = 0", "VALUE = 1", ["metrics", "table1"]),
     "a data set": ("params.yaml", "    sampling: {}", "    sampling: {batch: 5}", ["metrics", "sample", "sample", "table1"]),
 }
+QUICK = ("pooling", "a run", "code")
 NO_EDITS = {
     "another run": ("params.yaml", "train: {epochs: 0}", "train: {epochs: 1}"),
     "another data set": ("params.yaml", "{box_crop: 0.75}", "{box_crop: 0.8}"),
@@ -44,7 +45,7 @@ def test_both_engines_make_the_same_bytes(snakemade: Clone, dvcmade: Clone):
 
 
 @pytest.mark.xdist_group("stand-ins")
-@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("edit", [pytest.param(edit, marks=[pytest.mark.slow] * (edit not in QUICK)) for edit in EDITS])
 def test_an_edit_reruns_what_depends_on_it_in_both(mocked: Clone, tmp_path: Path, edit: str):
     file, old, new, rules = EDITS[edit]
     path = mocked.path / file

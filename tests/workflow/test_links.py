@@ -12,7 +12,9 @@ GENERATOR = "results/birdworld/ours/0/generator.safetensors"
 
 
 @pytest.mark.xdist_group("stand-ins")
-@pytest.mark.parametrize("links", ["reflink,copy", "hardlink", "symlink", "copy"])
+@pytest.mark.parametrize(
+    "links", ["hardlink", "symlink", *(pytest.param(links, marks=pytest.mark.slow) for links in ("reflink,copy", "copy"))]
+)
 def test_reruns_over_links(mocked: Clone, links: str):
     mocked.run(f"dvc config --local cache.type {links} && dvc checkout --relink -q")
     assert mocked.planned() == []

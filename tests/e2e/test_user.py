@@ -1,0 +1,47 @@
+"""What a user does once the chain has run: draw pictures."""
+
+import pytest
+from PIL import Image
+
+from tests.workflow.clones import Clone
+
+pytestmark = pytest.mark.xdist_group("e2e")
+COMMAND = "PYTHONPATH=src python -m memgan.cli generate --dataset birdworld"
+
+
+def test_captions_in_pictures_out(chain: Clone):
+    (chain.path / "captions.txt").write_text("a red bird\n\nit has blue wings\n")
+    said = chain.run(f'{COMMAND} -n 9 --seed 1 --captions captions.txt "a small red bird with a black crown"').stdout
+    folders = sorted((chain.path / "generated").iterdir())
+    assert len(folders) == 3
+    assert all(str(folder.relative_to(chain.path) / "sheet.png") in said for folder in folders)
+    for folder in folders:
+        pictures = [Image.open(folder / f"{k}.png") for k in range(9)]
+        assert {picture.size for picture in pictures} == {(16, 16)}
+        assert len({picture.tobytes() for picture in pictures}) > 1
+        assert Image.open(folder / "sheet.png").width > 1000
+
+
+def test_the_same_seed_draws_the_same_pictures(chain: Clone):
+    for out, seed in (("one", 1), ("two", 1), ("three", 2)):
+        chain.run(f'{COMMAND} -n 2 --seed {seed} --out {out} "a green bird"')
+    one, two, three = (next((chain.path / out).glob("*/1.png")).read_bytes() for out in ("one", "two", "three"))
+    assert one == two
+    assert one != three
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ('"zzz qqq"', "none of its words"),
+        ("", "no caption given"),
+        ('--run untrained "a red bird"', "make it with `snakemake"),
+        ('--run nowhere "a red bird"', "there is no run `nowhere`"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(chain: Clone, arguments: str, line: str):
+    done = chain.run(f"{COMMAND} --out refused {arguments}", check=False)
+    assert done.returncode == 1
+    assert line in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert not (chain.path / "refused").exists()
