@@ -87,7 +87,7 @@ def best_by_images(encoded: Encoded, bank: MemoryBank, candidates: np.ndarray | 
     if candidates is not None and candidates.shape[1] > short:
         candidates = np.sort(candidates, axis=1)
         pooled = _each(lambda query: with_(bank.pooled, slice(query, query + 1), candidates[query], torch.float32)[0], len(encoded))
-        picks = np.argsort(-np.array(pooled), axis=1, kind="stable")[:, :short]
+        picks = np.argsort(-np.reshape(pooled, candidates.shape), axis=1, kind="stable")[:, :short]
         candidates = np.take_along_axis(candidates, picks, 1)
     images = max(1, NUMBERS // (QUERIES * encoded.words.shape[1] * bank.regions.shape[1]))
     return _search(lambda *of: with_(bank.regions, *of), len(encoded), bank, candidates, depth, images)

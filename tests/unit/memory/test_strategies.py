@@ -79,6 +79,13 @@ def test_no_image_comes_twice_and_k_may_be_the_whole_bank(strategy, bank):
 
 
 @pytest.mark.parametrize("strategy", [*SEARCHING, "random"])
+@pytest.mark.parametrize("candidates", [100, "all"])
+def test_no_queries_no_answers(strategy, candidates, bank):
+    rows, scores = nearest(random_queries(0), bank, memory_block(strategy=strategy, candidates=candidates), 3)
+    assert rows.shape == scores.shape == (0, 3)
+
+
+@pytest.mark.parametrize("strategy", [*SEARCHING, "random"])
 @pytest.mark.parametrize(("k", "excluded"), [(301, 0), (300, 1), (0, 0)])
 def test_more_than_the_bank_holds_is_refused(strategy, k, excluded, bank):
     with pytest.raises(InputError, match=f"bank: k = {k} neighbours of 300 images"):

@@ -1,4 +1,7 @@
-"""docs/FIDELITY.md says what is: its keys and values are those of params.yaml, its tests exist, and no key is missing."""
+"""docs/FIDELITY.md says what is: its keys and values are those of params.yaml, its tests exist, and no key is missing.
+
+python -m tests.unit.test_fidelity_page      writes the values of params.yaml into the page
+"""
 
 import ast
 import re
@@ -132,7 +135,7 @@ def test_every_entry_is_explained() -> None:
 
 def test_values_are_those_of_params_yaml() -> None:
     said = {row.named()[0]: (row.paper, row.worlds) for row in rows() if row.named()}
-    assert said == {key: cells(key) for key in said}
+    assert said == {key: cells(key) for key in said}, "write them anew: python -m tests.unit.test_fidelity_page"
 
 
 def test_every_line_has_an_origin_and_only_constants_lack_a_key() -> None:
@@ -151,3 +154,17 @@ def test_every_test_that_is_named_exists() -> None:
         for name in named:
             path, _, test = name.partition("::")
             assert test in found_in(path), f"{row.choice}: tests/{name}"
+
+
+def refresh() -> None:
+    """Writes the values of params.yaml into the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    for row in rows():
+        if key := " ".join(row.named()):
+            changed = row._replace(paper=cells(key)[0], worlds=cells(key)[1])
+            text = text.replace(f"| {' | '.join(row)} |", f"| {' | '.join(changed)} |")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    refresh()
