@@ -22,7 +22,7 @@ rule reference:
         cpu_percent=SHARE,
         gpu=GPU,
     params:
-        entries=needs("seed", "threads", *blocks("images", "damsm", "evaluator", "metrics")),
+        entries=needs("seed", "threads", "data.{dataset}.source", *blocks("images", "damsm", "metrics")),
     shell:
         "PYTHONPATH=src python -m memgan.metrics.reference "
         "--dataset {wildcards.dataset} "
@@ -54,9 +54,7 @@ rule metrics:
         cpu_percent=SHARE,
         gpu=GPU,
     params:
-        entries=needs(
-            "threads", "pooling", "runs.{run}", *blocks("images", "damsm", "evaluator", "memory", "gan", "sampling", "metrics")
-        ),
+        entries=needs("seed", "threads", "data.{dataset}.source", *blocks("images", "damsm", "metrics")),
     shell:
         "PYTHONPATH=src python -m memgan.metrics.measure "
         "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
