@@ -157,10 +157,10 @@ def test_without_validation_the_last_epoch_is_kept(project):
     assert all(torch.equal(best[name], tensor) for name, tensor in encoders.state().items())
 
 
-def test_the_rate_falls_to_a_tenth(project, monkeypatch):
+def test_the_rate_falls_to_its_lowest(project, monkeypatch):
     rates = []
     monkeypatch.setattr(damsm.fit, "set_lr", lambda optimizer, lr: rates.append(lr))
-    encoders = Encoders.fresh(words(), block(epochs=4, lr=0.01, decay=0.3), GEOMETRY, 3)
+    encoders = Encoders.fresh(words(), block(epochs=4, lr=0.01, decay=0.3, lowest=0.1), GEOMETRY, 3)
     damsm.train(encoders, TrainingBatches(Path("images"), GEOMETRY, 1, 8, 0), None)
     np.testing.assert_allclose(rates, [0.01, 0.003, 0.001, 0.001])
 
