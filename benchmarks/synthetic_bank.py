@@ -8,7 +8,7 @@ words      a word is sqrt(0.5) kind + sqrt(0.5) its caption's sentence. Of 5,000
            caption draws its words from the 16. Length 4, so that the softmax of eq. (8) is neither flat nor hard.
 regions    the grid falls into 8 parts (nearest of 8 random points), a part is sqrt(0.5) kind + sqrt(0.5) (cluster and image as in
            the globals); a region is 0.8 part + 0.6 noise of its own. Length 4.
-queries    a caption of the bank; sentence and words each with noise of their own, at cosine 0.9 (hard ones: 0.5)
+queries    a caption of the bank; sentence and words each with noise of their own, at cosine 0.9 (hard ones: 0.3)
 """
 
 from pathlib import Path

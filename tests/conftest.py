@@ -4,6 +4,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
+
+# One run of the tests means the same as the next; `pytest --hypothesis-profile explore` draws new examples.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("repeatable")
 
 PHOTOS = "photos: needs the archives of real photographs that params.yaml looks for beside the clone"
 

@@ -49,7 +49,7 @@ def test_acm_is_h_times_w_of_v_plus_b_of_v(dtype: torch.dtype, bound: float) -> 
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISION)
 @pytest.mark.parametrize("pooling", ["avg", "max"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     kernel=st.integers(2, 5),
     side=st.sampled_from([8, 16, 32]),
@@ -115,7 +115,7 @@ def log_complement(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISION)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch=st.integers(1, 9), seed=st.integers(0, 999))
 def test_adversarial_losses_are_the_probability_form(dtype: torch.dtype, bound: float, batch: int, seed: int) -> None:
     """Eqs. (1) and (3), and the lineage's matching-aware weights."""
@@ -137,7 +137,7 @@ def test_losses_stay_finite_where_probabilities_round_to_zero() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISION)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(batch=st.integers(1, 5), size=st.integers(1, 7), seed=st.integers(0, 999))
 def test_kl_against_the_integral(dtype: torch.dtype, bound: float, batch: int, size: int, seed: int) -> None:
     """KL of two normals from their densities: the integrand's mean on a fine grid, for each element."""
@@ -180,7 +180,7 @@ def test_r1_can_be_descended() -> None:
     assert torch.allclose(layer.weight.grad, 2 * layer.weight, atol=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(outputs=st.integers(1, 9), inputs=st.integers(1, 9), kernel=st.sampled_from([1, 3, 4]), seed=st.integers(0, 99))
 def test_initialisation_is_orthogonal(outputs: int, inputs: int, kernel: int, seed: int) -> None:
     layer = torch.nn.Conv2d(inputs, outputs, kernel)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from memgan.encoders import matching
@@ -24,17 +24,33 @@ def cosine(a, b) -> float:
     return similarity(a, b) / (math.sqrt(similarity(a, a)) * math.sqrt(similarity(b, b)))
 
 
-def score(regions, words, gamma1: float, gamma2: float) -> float:
-    """R(Q, D) of one image, regions [R][D], and one caption of T words [T][D] without padding."""
+def contexts(regions, words, gamma1: float) -> list[list[float]]:
+    """c_i, eqs. (8) and (9), of each of a caption's T words [T][D] without padding, for one image's regions [R][D]."""
     s = [[similarity(e, v) for v in regions] for e in words]
-    total = 0.0
+    found = []
     for i, word in enumerate(words):
         # eq. (8): normalised over the words of the caption
         shares = [math.exp(s[i][j]) / sum(math.exp(s[k][j]) for k in range(len(words))) for j in range(len(regions))]
         sharp = [math.exp(gamma1 * share) for share in shares]  # eq. (9): attention over the regions
-        context = [sum(sharp[j] / sum(sharp) * float(regions[j][d]) for j in range(len(regions))) for d in range(len(word))]
-        total += math.exp(gamma2 * cosine(context, word))
+        found.append([sum(sharp[j] / sum(sharp) * float(regions[j][d]) for j in range(len(regions))) for d in range(len(word))])
+    return found
+
+
+def score(regions, words, gamma1: float, gamma2: float) -> float:
+    """R(Q, D) of one image, regions [R][D], and one caption of T words [T][D] without padding."""
+    pairs = zip(contexts(regions, words, gamma1), words, strict=True)
+    total = sum(math.exp(gamma2 * cosine(context, word)) for context, word in pairs)
     return math.log(total ** (1 / gamma2))  # eq. (10)
+
+
+def smallest_context(regions, words, lengths, gamma1: float) -> float:
+    """|c| of the pair of image and word where regions cancel most, as a share of the longest region."""
+    return min(
+        math.sqrt(similarity(c, c)) / math.sqrt(max(similarity(v, v) for v in image.reshape(len(image), -1).T))
+        for image in regions
+        for j in range(len(words))
+        for c in contexts(image.reshape(len(image), -1).T, words[j, :, : lengths[j]].T, gamma1)
+    )
 
 
 def losses(scores, labels, gamma3: float) -> tuple[float, float]:
@@ -70,7 +86,7 @@ def tensors(dtype: torch.dtype, *arrays) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISION)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 10**6),
     batch=st.integers(1, 4),
@@ -83,6 +99,8 @@ def tensors(dtype: torch.dtype, *arrays) -> list[torch.Tensor]:
 )
 def test_all_four_losses(dtype, bound, seed, batch, length, side, dimension, classes, gamma1, gamma2):
     regions, words, mask, lengths, globals_, sentences, labels = example(seed, batch, length, side, dimension, classes)
+    # the cosine with a context whose regions cancel out is ill-conditioned: in float32 it can't be asked for to 1e-4
+    assume(dtype == torch.float64 or smallest_context(regions, words, lengths, gamma1) > 0.1)
     params = damsm_block(gamma1=gamma1, gamma2=gamma2, gamma3=10.0)
     word_level = expected_scores(regions, words, lengths, gamma1, gamma2)
     sentence_level = [[cosine(g, s) for s in sentences] for g in globals_]

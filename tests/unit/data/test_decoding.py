@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -143,7 +143,6 @@ def test_a_decompression_bomb_is_refused():
 side, offset, length = st.integers(8, 300), st.floats(-50, 320), st.floats(0.5, 320)
 
 
-@settings(deadline=None)
 @given(side, side, offset, offset, length, length, st.floats(0.3, 1.5), st.integers(4, 64))
 def test_box_crop_is_the_clipped_square_around_the_box(width, height, x, y, w, h, share, short):
     box = (x, y, w, h)
@@ -161,7 +160,6 @@ def test_box_crop_is_the_clipped_square_around_the_box(width, height, x, y, w, h
     check_scale(cut, short)
 
 
-@settings(deadline=None)
 @given(side, side, st.integers(4, 64))
 def test_without_a_crop_everything_is_kept(width, height, short):
     cut = geometry(width, height, short, (1, 1, 2, 2), None)
@@ -181,7 +179,6 @@ def test_a_crop_needs_a_box():
         geometry(30, 30, 16, None, 0.75)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_relative_boxes_are_where_the_pixels_are(data):
     width, height = data.draw(st.integers(8, 40)), data.draw(st.integers(8, 40))

@@ -13,7 +13,7 @@ WORLDS = (birdworld, sceneworld)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=SEEDS, pattern=st.sampled_from(bird_captions.PATTERNS))
 def test_reader_understands_what_is_written_of_birds(seed, pattern):
     rng = np.random.default_rng(seed)
@@ -24,7 +24,7 @@ def test_reader_understands_what_is_written_of_birds(seed, pattern):
     assert len(words_of(text)) <= bird_captions.WORDS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=SEEDS, data=st.data())
 def test_reader_understands_what_is_written_of_scenes(seed, data):
     rng = np.random.default_rng(seed)
@@ -38,7 +38,7 @@ def test_reader_understands_what_is_written_of_scenes(seed, data):
     assert len(words_of(text)) <= scene_captions.WORDS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     text=st.text(max_size=80) | st.lists(st.sampled_from(["red", "bird", "and", "wings", "are", "ball", "on", "a"])).map(" ".join)
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memgan.errors import InputError
@@ -60,7 +60,6 @@ def test_writes_shards_and_a_manifest(out):
     assert [*(out.parent / "state" / "out").iterdir()] == [out.parent / "state" / "out" / "lock"]
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.integers(0, IMAGES - 1), max_size=20))
 def test_rows_come_in_the_order_asked_for(rows, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "rows"

@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memgan.errors import InputError
@@ -24,7 +24,6 @@ def bank(tmp_path_factory) -> MemoryBank:
     return write_bank(tmp_path_factory.mktemp("bank") / "bank", 300)
 
 
-@settings(deadline=None)
 @given(
     owner=st.lists(st.integers(-1, 5), min_size=1, max_size=12),
     values=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=12, max_size=12),

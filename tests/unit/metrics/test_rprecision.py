@@ -25,7 +25,7 @@ def test_without_classes_other_images_are_the_others() -> None:
     assert groups_of(rows_of([["a"], ["b"]], [4, 4])) == [4, 4]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_negatives_are_distinct_and_never_of_the_own_class(data) -> None:
     words = st.lists(st.sampled_from([f"caption {i}" for i in range(12)]), min_size=1, max_size=3)
