@@ -81,7 +81,7 @@ def test_agrees_with_brute_force(strategy, k, bank):
     rows, scores = nearest(queries, bank, memory_block(strategy=strategy, candidates="all", text_weight=WEIGHT), k, exclude)
     wanted_rows, wanted_scores = expected(strategy, queries, bank, k, exclude)
     np.testing.assert_array_equal(rows, wanted_rows)
-    np.testing.assert_allclose(scores, wanted_scores, atol=1e-6)
+    np.testing.assert_allclose(scores, wanted_scores, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("strategy", "level"), [("words_words", "sentence_sentence"), ("words_image", "sentence_image")])
@@ -94,7 +94,7 @@ def test_word_level_ranks_what_the_sentence_level_hands_on(strategy, level, bank
         order = [row for row in everything[query] if row in handed[query]][:5]
         assert rows[query].tolist() == order
         wanted = [values[query][list(everything[query]).index(row)] for row in order]
-        np.testing.assert_allclose(scores[query], wanted, atol=1e-6)
+        np.testing.assert_allclose(scores[query], wanted, atol=1e-6, rtol=0)
 
 
 def test_region_match_is_the_matching_score_of_damsm():

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 Norm = Literal["batch", "instance", "none"]
@@ -82,13 +83,25 @@ def same_block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Orthogonal convolutions and linear layers, BatchNorm N(1, 0.02), biases zero (lineage: `weights_init`)."""
-    for layer in network.modules():
+    for layer in list(network.modules()):
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.orthogonal_(layer.weight, generator=generator)
+            _orthogonal(layer, generator)
         elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.weight.normal_(1.0, 0.02, generator=generator)
         if getattr(layer, "bias", None) is not None:
             layer.bias.zero_()
+
+
+def _orthogonal(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    """With spectral normalisation `weight` is computed anew at each use, so that it is taken off for a moment."""
+    spectral = parametrize.is_parametrized(layer, "weight")
+    if spectral:
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+    nn.init.orthogonal_(layer.weight, generator=generator)
+    if spectral:
+        with torch.random.fork_rng(devices=[]):  # its power iteration starts from torch's own generator
+            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+            spectral_norm(layer)
 
 
 def normalise_spectrum(network: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """The generator and discriminators: `gan` (SPEC 5, 6) and their training: `train` (SPEC 8, 9)."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from memgan.params.base import Block, entry
 
@@ -24,9 +26,16 @@ class Gan(Block):
     global_feature: bool = entry("v_G enters the first stage [paper]; false: ablation")
     content: bool = entry("discriminators see the pooled image [paper]; false: ablation")
     content_kernel: int = entry("kernel of the content pooling, stride 2 [ours: 3]", ge=1)
-    content_padding: int = entry("padding of the content pooling [ours: kernel // 2]", ge=0)
+    content_padding: int = entry("padding of the content pooling, so that it halves: (kernel - 1) // 2 [ours]", ge=0)
     count_include_pad: bool = entry("average pooling counts the padding [ours: false]")
     spectral_norm: bool = entry("on the discriminators' convolutions; off in the paper")
+
+    @model_validator(mode="after")
+    def _halves(self) -> Self:
+        padding = (self.content_kernel - 1) // 2
+        if self.content_padding != padding:  # the content of a scale would not be as large as the hidden feature it joins
+            raise ValueError(f"content_padding must be {padding} for a content_kernel of {self.content_kernel}")
+        return self
 
 
 class Train(Block):

@@ -1,0 +1,180 @@
+"""One training step of the engine against the objectives of the paper, written in probabilities and differentiated by themselves.
+
+Gradients are compared rather than losses: a term that is detached, weighed otherwise, taken of the wrong images or captions, or
+taken before the discriminators moved has another gradient. All in float64.
+"""
+
+import copy
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from memgan.data.loader import Batch, pyramid
+from memgan.encoders.image import ImageEncoder
+from memgan.encoders.matching import damsm_loss
+from memgan.encoders.text import TextEncoder
+from memgan.encoders.vocabulary import Vocabulary
+from memgan.gan.engine import Engine, Recipe
+from memgan.gan.generator import Inputs
+from memgan.gan.texts import TextReader, Texts
+from tests.factory import damsm_block, gan_block, images_block, train_block
+
+BATCH, SIZE, C = 4, 16, 5
+CAPTIONS = ["a red bird", "a blue bird with a black head and white wings", "bird", "a white bird on blue"]
+DAMSM = damsm_block(dimension=8, word_embedding=5, width=2, words=6)
+BOUND = 1e-10
+
+
+@pytest.fixture(autouse=True)
+def double():
+    """Everything in float64: networks, noise, losses."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+class Step(NamedTuple):
+    """An engine after one step, what it was before, and what went in."""
+
+    engine: Engine
+    generator: torch.nn.Module
+    discriminators: torch.nn.ModuleList
+    texts: Texts
+    inputs: Inputs
+    batch: Batch
+    terms: dict[str, float]
+
+
+def stepped(step: int = 0, gan: dict[str, Any] | None = None, **train: Any) -> Step:
+    torch.manual_seed(0)
+    words = Vocabulary(["a", "red", "blue", "black", "white", "bird", "with", "head", "wings", "and"])
+    gan = {"stages": 2, "ngf": 2, "ndf": 2, "acm_width": 3, "z": 4, "condition": 3} | (gan or {})
+    recipe = Recipe(
+        gan_block(**gan), train_block(batch=BATCH, **train), images_block(size=SIZE, short_side=SIZE), DAMSM, "avg", 5
+    )
+    text = TextEncoder(len(words), DAMSM).eval().requires_grad_(False)
+    picture = ImageEncoder(DAMSM, SIZE).eval().requires_grad_(False)
+    engine = Engine(recipe, TextReader(words, text, DAMSM.words), picture, C)
+    rows = torch.arange(BATCH)
+    images = pyramid(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1, [SIZE >> k for k in reversed(range(gan["stages"]))])
+    batch = Batch(images, rows, CAPTIONS, torch.tensor([0, 1, 1, 2]), torch.zeros(BATCH, dtype=torch.bool))
+    before, given, draw = copy.deepcopy((engine.generator, engine.discriminators)), [], engine.inputs
+    engine.inputs = lambda texts, *others: given.append((texts, draw(texts, *others))) or given[-1][1]
+    terms = engine.step(batch, torch.rand(BATCH, C, 4, 4), step)
+    assert len(given) == 1
+    return Step(engine, *before, *given[0], batch, terms)
+
+
+def probabilities(network: torch.nn.Module, images: Tensor, *sentences: Tensor) -> list[Tensor]:
+    """D(x), then D(x, S) for each S."""
+    seen = network.see(images)
+    return [1 / (1 + torch.exp(-x)) for x in (network.judge(seen), *(network.judge_with(seen, s) for s in sentences))]
+
+
+def assert_gradients(loss: Tensor, network: torch.nn.Module, moved: torch.nn.Module) -> None:
+    """The loss's gradient in `network`, a copy, is what the engine left in `moved`."""
+    wanted = torch.autograd.grad(loss, list(network.parameters()))
+    for (name, parameter), want in zip(moved.named_parameters(), wanted, strict=True):
+        assert (parameter.grad - want).abs().max() < BOUND * max(1.0, float(want.abs().max())), name
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+@pytest.mark.parametrize("wrong", [True, False])
+def test_each_discriminator_descends_eq_3_and_r1(step: int, wrong: bool) -> None:
+    """Eq. (3) or the lineage's matching-aware weights; (gamma / 2) E||grad D||^2 of both heads each second step, twice as heavy."""
+    done = stepped(step, wrong_caption=wrong, r1_gamma=3.0, r1_interval=2)
+    sentence = done.inputs.sentence
+    other = torch.stack([sentence[k - 1] for k in range(BATCH)])  # the caption of another image
+    made = done.generator(done.inputs).images
+    for stage, network in enumerate(done.discriminators):
+        image = done.batch.images[stage].detach().clone().requires_grad_()
+        real, real_text, wrong_text = probabilities(network, image, sentence, other)
+        fake, fake_text = probabilities(network, made[stage].detach(), sentence)
+        loss = -0.5 * real.log().mean() - 0.5 * real_text.log().mean()
+        if wrong:
+            loss = loss - ((1 - fake).log().mean() + (1 - fake_text).log().mean() + (1 - wrong_text).log().mean()) / 3
+        else:
+            loss = loss - 0.5 * (1 - fake).log().mean() - 0.5 * (1 - fake_text).log().mean()
+        assert done.terms[f"d{stage}"] == pytest.approx(float(loss), abs=BOUND)
+        assert (f"r1_{stage}" in done.terms) == (step % 2 == 0)
+        if step % 2 == 0:
+            logits = (real / (1 - real)).log() + (real_text / (1 - real_text)).log()
+            (slope,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
+            penalty = (slope**2).sum() / BATCH
+            assert done.terms[f"r1_{stage}"] == pytest.approx(float(penalty), abs=BOUND)
+            loss = loss + 3.0 / 2 * penalty * 2
+        assert_gradients(loss, network, done.engine.discriminators[stage])
+
+
+@pytest.mark.parametrize("stages", ["last", "all"])
+def test_the_generator_descends_eqs_1_and_2(stages: str) -> None:
+    """Against the discriminators as they are after their own step; with lambda1 L_DAMSM and the weighed KL term."""
+    done = stepped(damsm_stages=stages, damsm_weight=0.7, kl_weight=1.3)
+    inputs, made = done.inputs, done.generator(done.inputs)
+    loss = torch.zeros(())
+    for stage, network in enumerate(copy.deepcopy(done.engine.discriminators)):
+        fake, fake_text = probabilities(network, made.images[stage], inputs.sentence)
+        adversarial = -0.5 * fake.log().mean() - 0.5 * fake_text.log().mean()
+        assert done.terms[f"g{stage}"] == pytest.approx(float(adversarial), abs=BOUND)
+        loss = loss + adversarial
+    sigma = torch.exp(made.log_variance).sqrt()
+    kl = ((sigma**2 + made.mean**2 - 1) / 2 - sigma.log()).mean()
+    shown = made.images[-1:] if stages == "last" else [made.images[0].repeat_interleave(2, 2).repeat_interleave(2, 3), made.images[1]]
+    heard = done.texts.words, done.texts.sentence
+    matching = sum(damsm_loss(done.engine.image_encoder(i), heard, done.texts.mask, done.batch.labels, DAMSM) for i in shown)
+    assert done.terms["damsm"] == pytest.approx(float(matching), abs=BOUND)
+    assert done.terms["kl"] == pytest.approx(1.3 * float(kl), abs=BOUND)
+    assert_gradients(loss + 0.7 * matching + 1.3 * kl, done.generator, done.engine.generator)
+
+
+SWITCHES = [
+    {"image_features": False}, {"global_feature": False}, {"image_features": False, "global_feature": False}, {"content": False},
+    {"norm": "instance"}, {"d_norm": "instance"}, {"d_norm": "none"}, {"spectral_norm": True}, {"text": "sentence"}, {"stages": 1},
+    {"residual_blocks": 2},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("switch", [{}, *SWITCHES], ids=str)
+def test_every_tensor_gets_a_gradient_from_its_own_loss(switch: dict[str, Any]) -> None:
+    """In the engine's own step, whatever is switched off."""
+    engine = stepped(gan=switch, r1_interval=1).engine
+    for network in (engine.generator, *engine.discriminators):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().max() > 0, name
+
+
+def test_what_is_frozen_gets_no_gradient_and_does_not_move() -> None:
+    done = stepped()
+    for network in (done.engine.reader.encoder, done.engine.image_encoder, done.engine.average):
+        assert not any(parameter.requires_grad or parameter.grad is not None for parameter in network.parameters())
+    assert not any(tensor.requires_grad for tensor in done.engine.reader(CAPTIONS))
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9, 0.999])
+def test_the_average_is_the_sum_of_its_definition(ema: float) -> None:
+    """a_T = m^T a_0 + (1 - m) sum_t m^(T - t) g_t, statistics of BatchNorm included; t counts from the first step."""
+    done = stepped(ema=ema)
+    path = [done.generator.state_dict()] + [copy.deepcopy(done.engine.generator.state_dict())]
+    for step in range(1, 4):
+        done.engine.step(done.batch, done.inputs.feature, step)
+        path.append(copy.deepcopy(done.engine.generator.state_dict()))
+    for name, tensor in done.engine.average.state_dict().items():
+        if tensor.is_floating_point():
+            want = ema**4 * path[0][name] + (1 - ema) * sum(ema ** (4 - t) * path[t][name] for t in range(1, 5))
+            assert (tensor - want).abs().max() < BOUND, name
+        else:
+            assert torch.equal(tensor, path[-1][name])
+
+
+def test_fresh_noise_each_step_is_standard_normal() -> None:
+    done = stepped(gan={"z": 400, "condition": 300})
+    again = done.engine.inputs(done.engine.reader(CAPTIONS), done.inputs.feature, torch.Generator().manual_seed(1))
+    for draws in (done.inputs.noise, done.inputs.jitter, again.noise):
+        assert abs(float(draws.mean())) < 0.1
+        assert abs(float(draws.std()) - 1) < 0.1
+    assert done.inputs.noise.shape == (BATCH, 400)
+    assert done.inputs.jitter.shape == (BATCH, 300)
+    assert not torch.equal(done.inputs.noise, again.noise)
