@@ -141,33 +141,29 @@ def test_kl_against_the_integral(dtype: torch.dtype, bound: float, batch: int, s
     assert abs(got - want) < bound
 
 
-@settings(max_examples=6)
-@given(
-    kind=st.sampled_from(["none", "batch", "instance"]),
-    batch=st.integers(2, 3),
-    content=st.booleans(),
-    pooling=st.sampled_from(["avg", "max"]),
-    seed=st.integers(0, 99),
-)
-def test_r1_against_finite_differences(kind: str, batch: int, content: bool, pooling: str, seed: int) -> None:
+@pytest.mark.parametrize("kind", ["none", "batch", "instance"])
+@settings(max_examples=2)
+@given(content=st.booleans(), pooling=st.sampled_from(["avg", "max"]), seed=st.integers(0, 99))
+def test_r1_against_finite_differences(kind: str, content: bool, pooling: str, seed: int) -> None:
     """Of a discriminator, both heads: E ||d (D(x) + D(x, S)) / d x||^2, each derivative from two values (through BatchNorm the
     logits of a batch belong together, and it is their sum that is differentiated)."""
     torch.manual_seed(seed)
     network = Discriminator(8, gan_block(ndf=2, d_norm=kind, content=content), pooling, 4).double()
-    images, sentence = torch.randn(batch, 3, 8, 8, dtype=torch.float64), torch.randn(batch, 4, dtype=torch.float64)
+    images, sentence = torch.randn(2, 3, 8, 8, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
 
     def logits(x: torch.Tensor) -> torch.Tensor:
         seen = network.see(x)
-        return network.judge(seen) + network.judge_with(seen, sentence)
+        return network.judge(seen) + network.judge_with(seen, sentence.repeat(len(x) // 2, 1))
 
     real = images.clone().requires_grad_()
     got = r1_penalty(logits(real), real).item()
-    want, step = 0.0, 1e-6
+    step, places = 1e-6, images.numel()
+    changes = step * torch.eye(places, dtype=torch.float64).view(places, *images.shape)
+    moved = torch.cat([images + changes, images - changes])  # 2 n x 2 x 3 x 8 x 8
     with torch.no_grad():
-        for place in np.ndindex(batch, 3, 8, 8):
-            change = torch.zeros_like(images)
-            change[place] = step
-            want += float((logits(images + change).sum() - logits(images - change).sum()) / (2 * step)) ** 2 / batch
+        values = [logits(x) for x in moved] if kind == "batch" else logits(moved.flatten(0, 1)).view(-1, 2)
+        up, down = torch.stack([x.sum() for x in values]).chunk(2)
+    want = float((((up - down) / (2 * step)) ** 2).sum()) / 2
     assert abs(got - want) < 1e-5
 
 

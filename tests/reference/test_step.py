@@ -19,6 +19,7 @@ from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.generator import Inputs
 from memgan.gan.texts import TextReader, Texts
+from memgan.params.gan import Pooling
 from tests.factory import damsm_block, gan_block, images_block, train_block
 
 BATCH, SIZE, C = 4, 16, 5
@@ -47,12 +48,12 @@ class Step(NamedTuple):
     terms: dict[str, float]
 
 
-def stepped(step: int = 0, gan: dict[str, Any] | None = None, **train: Any) -> Step:
+def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling = "avg", **train: Any) -> Step:
     torch.manual_seed(0)
     words = Vocabulary(["a", "red", "blue", "black", "white", "bird", "with", "head", "wings", "and"])
     gan = {"stages": 2, "ngf": 2, "ndf": 2, "acm_width": 3, "z": 4, "condition": 3} | (gan or {})
     recipe = Recipe(
-        gan_block(**gan), train_block(batch=BATCH, **train), images_block(size=SIZE, short_side=SIZE), DAMSM, "avg", 5
+        gan_block(**gan), train_block(batch=BATCH, **train), images_block(size=SIZE, short_side=SIZE), DAMSM, pooling, 5
     )
     text = TextEncoder(len(words), DAMSM).eval().requires_grad_(False)
     picture = ImageEncoder(DAMSM, SIZE).eval().requires_grad_(False)
@@ -167,6 +168,22 @@ def test_the_average_is_the_sum_of_its_definition(ema: float) -> None:
             assert (tensor - want).abs().max() < BOUND, name
         else:
             assert torch.equal(tensor, path[-1][name])
+
+
+def test_each_network_has_its_own_rate() -> None:
+    """Adam's first step is the rate itself wherever the gradient is far above its epsilon."""
+    done = stepped(lr_g=1e-3, lr_d=4e-4)
+    pairs = [(done.generator, done.engine.generator, 1e-3)]
+    pairs += [(a, b, 4e-4) for a, b in zip(done.discriminators, done.engine.discriminators, strict=True)]
+    for before, after, rate in pairs:
+        moves = torch.cat([(a - b).flatten().abs() for a, b in zip(before.parameters(), after.parameters(), strict=True)])
+        assert float(moves.median()) == pytest.approx(rate, rel=1e-2)
+        assert float(moves.max()) < 1.001 * rate
+
+
+def test_all_discriminators_pool_as_the_recipe_says() -> None:
+    for pooling, layer in (("avg", torch.nn.AvgPool2d), ("max", torch.nn.MaxPool2d)):
+        assert all(isinstance(d.encoder.content.pool, layer) for d in stepped(pooling=pooling).engine.discriminators)
 
 
 def test_fresh_noise_each_step_is_standard_normal() -> None:

@@ -68,6 +68,9 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "train.augment": ("none", "none"),
     "sampling.samples": (30000, 30000),
     "metrics.real_images": (30000, 30000),
+    "metrics.splits": (10, 10),
+    "metrics.negatives": (99, 99),
+    "metrics.folds": (10, 10),
 }
 
 

@@ -158,11 +158,15 @@ def test_without_validation_the_last_epoch_is_kept(project):
 
 
 def test_the_rate_falls_to_its_lowest(project, monkeypatch):
-    rates = []
-    monkeypatch.setattr(damsm.fit, "set_lr", lambda optimizer, lr: rates.append(lr))
+    rates, optimizers = [], set()
+    monkeypatch.setattr(damsm.fit, "set_lr", lambda optimizer, lr: rates.append(lr) or optimizers.add(optimizer))
     encoders = Encoders.fresh(words(), block(epochs=4, lr=0.01, decay=0.3, lowest=0.1), GEOMETRY, 3)
     damsm.train(encoders, TrainingBatches(Path("images"), GEOMETRY, 1, 8, 0), None)
     np.testing.assert_allclose(rates, [0.01, 0.003, 0.001, 0.001])
+    (adam,) = optimizers
+    assert isinstance(adam, torch.optim.Adam)
+    assert adam.defaults["betas"] == (0.5, 0.999)
+    assert {id(p) for group in adam.param_groups for p in group["params"]} == {id(p) for p in encoders.parameters()}
 
 
 def test_validation_knows_right_from_wrong(project):

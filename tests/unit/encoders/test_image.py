@@ -58,6 +58,27 @@ def test_images_get_gradients_through_inception(inception):
     assert image.grad.abs().sum() > 0
 
 
+def test_inception_s_layers_are_torchvision_s():
+    """Regions are what leaves Mixed_6e (Mixed_6b to 6d have its shape), the whole is the mean of what leaves Mixed_7c."""
+    from torchvision.models import inception_v3
+
+    torch.manual_seed(2)
+    whole, trunk, seen = inception_v3(weights=None, init_weights=False, transform_input=False).eval(), InceptionTrunk(), {}
+    for module in whole.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    trunk.load_imagenet(whole.state_dict())
+    for name in ("Mixed_6e", "avgpool"):
+        getattr(whole, name).register_forward_hook(lambda module, given, made, name=name: seen.update({name: made}))
+    images = torch.rand(1, 3, 299, 299) * 2 - 1
+    with torch.no_grad():
+        whole(images)
+        regional, pooled = trunk(images)
+    torch.testing.assert_close(regional, seen["Mixed_6e"])
+    torch.testing.assert_close(pooled, seen["avgpool"].flatten(1))
+    assert regional.std() > 0.01
+
+
 def test_inception_takes_torchvision_s_file():
     """A state dict with torchvision's names, classifier and auxiliary head included."""
     from torchvision.models import inception_v3

@@ -47,6 +47,12 @@ def test_neither_padding_nor_the_rest_of_the_batch_matters(encoder):
         torch.testing.assert_close(alone[1][0], sentence[row])
 
 
+def test_the_word_table_starts_small():
+    table = TextEncoder(500, damsm_block(word_embedding=40)).embedding.weight
+    assert 0.099 < table.abs().max() <= 0.1
+    assert abs(table.std() - 0.2 / 12**0.5) < 1e-3  # uniform
+
+
 def test_dropout_acts_in_training_only(encoder):
     tokens = tokens_of(LENGTHS, 6)
     torch.testing.assert_close(encoder(tokens, LENGTHS)[1], encoder(tokens, LENGTHS)[1])

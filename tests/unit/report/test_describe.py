@@ -146,7 +146,11 @@ def test_what_is_not_known_yet_is_said() -> None:
     described = fresh("cub")
     table_row = described["networks"][4]["parts"][0]
     assert (table_row["part"], table_row["parameters"]) == ("word table", None)
-    assert [note.split(":")[0] for note in described["notes"][1:]] == ["word table", "evaluator"]
+    assert [note.split(":")[0] for note in described["notes"][1:]] == [
+        "word table",
+        "frozen, with ImageNet's weights",
+        "evaluator",
+    ]
     assert [note.split(":")[0] for note in fresh("sceneworld")["notes"][1:]] == ["word table"]
 
 
