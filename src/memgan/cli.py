@@ -60,6 +60,25 @@ def describe(
 
 @app.command()
 @guarded
+def plan(
+    dataset: Annotated[str, Option(help="data set that is to be run, a name under `data` in params.yaml")],
+    run: Annotated[str, Option(help="a name under `runs` in params.yaml")] = "ours",
+    tflops: Annotated[
+        float | None, Option(min=1e-6, help="speed that hours are for; measured on this machine if not given", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, Option("--json", help="as one JSON object")] = False,
+) -> None:
+    """Says what a run needs before it starts: disk, memory, steps, multiply-adds and hours, for each step of the chain."""
+    import json
+
+    from memgan.report import plan as planning
+
+    planned = planning.plan(dataset, run, tflops)
+    typer.echo(json.dumps(planned, indent=1) if as_json else planning.table(planned))
+
+
+@app.command()
+@guarded
 def download(
     dataset: Annotated[str, Option(help="data set whose files are fetched, a name under `data` in params.yaml")],
     check: Annotated[bool, Option("--check", help="only ask every address, and say what is here already")] = False,

@@ -1,4 +1,4 @@
-"""A disk that is full: a small file system in memory. Needs the right to mount; without it these tests are deselected with a line."""
+"""A full disk, on a small file system in memory. Needs the right to mount; without it these tests are left out, with a line."""
 
 import subprocess
 from pathlib import Path
