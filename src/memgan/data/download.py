@@ -34,7 +34,9 @@ def main(
     key = f"data.{dataset}.source"
     if source.world:
         raise InputError(f"params.yaml: `{key}` is a world, which is rendered and not downloaded; run memgan.data.render")
-    _check_roles(source, key)
+    if source.scenes:
+        raise InputError(f"params.yaml: `{key}` has scenes, which are composed and not downloaded; run memgan.data.compose")
+    check_roles(source, key)
     files = {}
     for role, archive in source.archives.items():
         path = local(archive, f"{key}.archives.{role}")
@@ -46,13 +48,13 @@ def main(
     artifacts.write_json(out, {"layout": source.layout, "files": files, "manifest": manifest})
 
 
-def _check_roles(source: Source, key: str) -> None:
-    needed, possible = ROLES[source.layout]
+def check_roles(source: Source, key: str) -> None:
+    """Raises InputError unless the archives have the roles of the layout, or of cub's where scenes are composed of them."""
+    layout = "cub" if source.scenes else source.layout
+    needed, possible = ROLES[layout]
     given = set(source.archives)
     if missing := sorted(needed - given):
-        raise InputError(
-            f"params.yaml: `{key}.archives` lacks {missing[0]}; the layout {source.layout} needs {', '.join(sorted(needed))}"
-        )
+        raise InputError(f"params.yaml: `{key}.archives` lacks {missing[0]}; the layout {layout} needs {', '.join(sorted(needed))}")
     if unknown := sorted(given - needed - possible):
         known = ", ".join(sorted(needed | possible))
         raise InputError(f"params.yaml: `{key}.archives` has the unknown role {unknown[0]}; known: {known}")

@@ -23,6 +23,15 @@ class World(Block):
     )
 
 
+class Scenes(Block):
+    """Scenes composed of the objects that a data set in CUB's layout shows one a picture on plain backdrops."""
+
+    train_images: int = entry("training scenes to compose", gt=0)
+    test_images: int = entry("test scenes to compose", gt=0)
+    side: int = entry("side of a scene in px", ge=32)
+    objects: int = entry("most objects in a scene", ge=1, le=4)
+
+
 class Archive(Block):
     """One archive or folder of raw data."""
 
@@ -52,6 +61,7 @@ class Source(Block):
 
     layout: Literal["cub", "coco", "folder"] = entry("how the raw data is laid out")
     world: World | None = optional("render this world instead of reading archives")
+    scenes: Scenes | None = optional("compose these from the archives, which are cub's; the layout is then coco")
     archives: dict[str, Archive] = optional(
         "by role: cub: images, captions, split (if the official split is not wanted); "
         "coco: train_images, test_images, annotations; folder: images",

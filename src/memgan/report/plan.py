@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from memgan.artifacts import read_json
+from memgan.data import compose
 from memgan.data.fetch import size
 from memgan.data.prepare import cores
 from memgan.data.worlds import birdworld, sceneworld
@@ -59,6 +60,8 @@ def counts(settings: Settings) -> Counts:
         return Counts(len(found["train"]), len(found["test"]), captions, "counted")
     if world := source.world:
         return Counts(world.train_images, world.test_images, WORLD_CAPTIONS[world.name], "params.yaml")
+    if made := source.scenes:
+        return Counts(made.train_images, made.test_images, compose.CAPTIONS, "params.yaml")
     if told := source.counts:
         return Counts(told.train_images, told.test_images, told.captions, "as its makers say")
     key = f"data.{settings.dataset}"
@@ -251,8 +254,8 @@ def table(planned: Mapping[str, Any]) -> str:
             "",
             f"Hours at {planned['tflops']:.3g} TFLOPS ({speed}), two operations for a multiply-add; those of convolutions, matrix",
             "products and LSTMs are counted. Not in them: the web, starting up, waiting for the disk.",
-            f"Training holds {size(held['weights'])} of weights, gradients and moments, and {size(held['kept'])} for backward, on the",
-            "GPU if there is one: let it have a quarter more and 1 GB. Sizes of images are estimates, all else is counted.",
+            f"Training holds {size(held['weights'])} of weights, gradients and moments, and {size(held['kept'])} for backward,",
+            "on the GPU if there is one: let it have a quarter more and 1 GB. Sizes of images are estimates, all else is counted.",
         ]
     )
 
