@@ -65,7 +65,7 @@ def test_processes_are_the_cores_of_the_job(monkeypatch, told, count):
     assert prepare.cores() == count
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5, 7, 8, 16, COUNT - 1])
+@pytest.mark.parametrize("stop", [1, 4, 7, COUNT - 1])
 def test_what_was_done_before_a_stop_is_not_done_again(monkeypatch, stop):
     sources()
     whole = made("whole")
@@ -133,24 +133,25 @@ def test_another_state_is_not_gone_on_with_unless_only_the_limit_changed(monkeyp
     assert any("the stale state" in line for line in said) and not any(line.startswith("resuming") for line in said)
 
 
-def test_a_killed_process_goes_on():
-    images, captions = cub_members(400)
+def test_a_killed_process_goes_on(monkeypatch, tmp_path):
+    images, captions = cub_members(150)
     files = {"images": pack(Path("images.tgz"), images), "captions": pack(Path("captions.tgz"), captions)}
     write_params(Path(), CUB, {"size": 256, "short_side": 304})
     write_sources(Path("sources.json"), "cub", files)
-    command = [sys.executable, "-m", "memgan.data.preprocess", "--dataset", "own", "--sources", "sources.json", "--processes", "2"]
+    command = [sys.executable, "-m", "memgan.data.preprocess", "--dataset", "own", "--sources", "sources.json", "--processes", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen(
         [*command, "--out", "out/images"], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
     )
     while process.poll() is None and not any(path.stat().st_size for path in Path("out").rglob("*.journal")):
-        time.sleep(0.02)
+        time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and not Path("out/images").exists()
     done = subprocess.run([*command, "--out", "out/images"], env=environment, capture_output=True, text=True, check=True)
     assert "resuming after " in done.stderr
-    subprocess.run([*command, "--out", "whole/images"], env=environment, capture_output=True, check=True)
-    assert bytes_of("out/images") == bytes_of("whole/images")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert bytes_of("out/images") == made("whole")
 
 
 def test_counts_that_differ_from_the_makers_are_said(monkeypatch):
