@@ -2,8 +2,8 @@
 
 python -m benchmarks.preprocess [--images 600] [--processes 2]     (in the repository's root, PYTHONPATH=src)
 
-Both read the same archive in CUB's layout, photographs-like JPEGs of 500 x 375 px as CUB's are, cut the square around the box, scale it
-to a short side of 304 px and write JPEG of quality 95. The loop does it picture by picture: open, convert, crop, resize, save.
+Both read the same archive in CUB's layout, JPEGs of 500 x 375 px as CUB's are, cut the square around the box, scale it to a short
+side of 304 px and write JPEG of quality 95. The loop does it picture by picture: open, convert, crop, resize, save.
 Keys: plain_ips, ours_ips images a second (the best of the rounds); ratio; small_*: the same of pictures of 1600 x 1200 px for
 networks of 64 px, where JPEG is decoded at a part of its size.
 """

@@ -30,9 +30,18 @@ def both(data: bytes, short: int, box=None, crop=None) -> tuple[np.ndarray, np.n
 
 @pytest.mark.parametrize(
     ("size", "short", "factor"),
-    [((96, 96), 34, 1), ((96, 96), 24, 2), ((500, 375), 304, 1), ((640, 480), 304, 1), ((1600, 1200), 304, 1), ((1600, 1220), 304, 2),
-     ((640, 480), 76, 2), ((1601, 1207), 76, 4), ((3003, 2011), 76, 8)],
-)  # fmt: skip
+    [
+        ((96, 96), 34, 1),  # birdworld
+        ((96, 96), 24, 2),
+        ((500, 375), 304, 1),  # CUB
+        ((640, 480), 304, 1),  # COCO
+        ((1600, 1200), 304, 1),
+        ((1600, 1220), 304, 2),
+        ((640, 480), 76, 2),
+        ((1601, 1207), 76, 4),
+        ((3003, 2011), 76, 8),
+    ],
+)
 def test_no_more_is_decoded_than_is_needed(size, short, factor):
     drafted, whole, found = both(encoded(drawing(*size), "JPEG", quality=92), short)
     assert found == factor and drafted.shape == whole.shape
