@@ -11,7 +11,7 @@ from memgan.data.images import Box, UnusableError, decode
 from memgan.data.readers.records import Record
 
 SURE, SOFT = 40.0, 18.0  # levels by which a pixel differs from the backdrop: certainly the object's, perhaps its edge
-FILLS = 0.12, 0.97  # share of the box that a believable object fills
+FILLS = 0.05, 0.97  # share of the box that a believable object fills
 LARGEST = 256  # px of a cut-out's longer side
 
 

@@ -37,8 +37,7 @@ def test_the_object_is_cut_out_with_what_it_encloses():
     image, box = picture(1)
     found = cut_out(image, box)
     alpha = np.asarray(found)[..., 3] / 255
-    x, y, w, h = box
-    assert abs(found.width - (w + 3)) <= 1 and abs(found.height - (h + 3)) <= 1
+    assert abs(found.width - (box[2] + 3)) <= 1 and abs(found.height - (box[3] + 3)) <= 1
     assert alpha.mean() == pytest.approx(np.pi / 4, abs=0.06)  # of an ellipse in its box
     assert alpha[19, 24] == 1 and alpha[0, 0] == alpha[-1, -1] == 0
     assert tuple(np.asarray(found)[30, 40, :3]) == pytest.approx((220, 60, 40), abs=2)
