@@ -55,7 +55,7 @@ def test_the_number_of_processes_changes_no_byte(monkeypatch):
     monkeypatch.setattr(prepare, "CHUNK", 3)
     sources()
     one = made("one")
-    assert len(one) == 7 and one == made("two", 2)
+    assert len(one) == 3 + 2 + 1 and one == made("two", 2)
     assert len(ImageFolder(Path("two/images"), "train")) == 15
 
 
