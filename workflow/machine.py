@@ -9,12 +9,15 @@ from pathlib import Path
 
 GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")) or list(Path("/dev").glob("nvidia[0-9]*")))
 
-CORES = os.cpu_count() or 1
+
+def cores() -> int:
+    """Of this machine."""
+    return os.cpu_count() or 1
 
 
 def percent(threads: int) -> int:
     """Share of this machine's cores that a job of so many threads keeps busy."""
-    return max(1, min(100, 100 * threads // CORES))
+    return max(1, min(100, 100 * threads // cores()))
 
 
 def gpu() -> int:

@@ -84,9 +84,9 @@ rule preprocess:
         "logs/preprocess/{dataset}.tsv"
     conda:
         "../../environment.yml"
-    threads: machine.CORES
+    threads: machine.cores()
     resources:
-        cpu_percent=machine.percent(machine.CORES),
+        cpu_percent=machine.percent(machine.cores()),
     params:
         entries=needs("data.{dataset}.source", *blocks("images")),
     shell:

@@ -55,7 +55,7 @@ def test_code_in_a_file_is_not_run(toy):
         imagenet.imagenet_weights("toy")
 
 
-def test_published_weights_are_named_as_their_makers_do():
+def test_the_published_names_carry_the_checksums():
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     assert {name: file.name for name, file in WEIGHTS.items()} == {
