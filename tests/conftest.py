@@ -1,5 +1,7 @@
 """What all tests share: which are left out here, and why."""
 
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,24 +15,43 @@ settings.load_profile("repeatable")
 
 PHOTOS = "photos: needs the archives of real photographs that params.yaml looks for beside the clone"
 
+MOUNTS = "mounts: needs the right to mount a file system"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", PHOTOS)
+    config.addinivalue_line("markers", MOUNTS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects the tests that need photographs where there are none, and says so in one line."""
+    """Deselects the tests that need what is not here, and says so in one line each."""
     missing = [path for path in photographs() if not path.exists()]
-    asking = [item for item in items if item.get_closest_marker("photos")]
-    if asking and missing:
+    if missing:
+        leave_out(config, items, "photos", f"tests of photographs left out: there is no {missing[0]}")
+    if any(item.get_closest_marker("mounts") for item in items) and not may_mount():
+        leave_out(config, items, "mounts", "tests of a full disk left out: this user may not mount a file system")
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:
+    """Deselects the tests with a marker, and remembers what is to be said of it."""
+    asking = [item for item in items if item.get_closest_marker(marker)]
+    if asking:
         items[:] = [item for item in items if item not in asking]
         config.hook.pytest_deselected(items=asking)
-        config.stash[SAID] = f"{len(asking)} tests of photographs left out: there is no {missing[0]}"
+        config.stash.setdefault(SAID, []).append(f"{len(asking)} {reason}")
+
+
+def may_mount() -> bool:
+    """Whether a small file system can be mounted here."""
+    with tempfile.TemporaryDirectory() as place:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True).returncode:
+            return False
+        return subprocess.run(["umount", place], capture_output=True).returncode == 0
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if SAID in config.stash:
-        terminalreporter.write_line(config.stash[SAID])
+    for line in config.stash.get(SAID, []):
+        terminalreporter.write_line(line)
 
 
 def photographs() -> list[Path]:
@@ -40,4 +61,4 @@ def photographs() -> list[Path]:
     return [root / archive["path"] for archive in archives.values()]
 
 
-SAID = pytest.StashKey[str]()
+SAID = pytest.StashKey[list[str]]()

@@ -10,9 +10,14 @@ from pathlib import Path
 GPUS = len(list(Path("/proc/driver/nvidia/gpus").glob("*")) or list(Path("/dev").glob("nvidia[0-9]*")))
 
 
+def cores() -> int:
+    """Of this machine."""
+    return os.cpu_count() or 1
+
+
 def percent(threads: int) -> int:
     """Share of this machine's cores that a job of so many threads keeps busy."""
-    return max(1, min(100, 100 * threads // (os.cpu_count() or 1)))
+    return max(1, min(100, 100 * threads // cores()))
 
 
 def gpu() -> int:

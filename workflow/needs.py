@@ -68,6 +68,11 @@ def rendered(config: Mapping[str, Any]) -> list[str]:
     return [name for name, entry in config["data"].items() if entry["source"].get("world")]
 
 
+def composed(config: Mapping[str, Any]) -> list[str]:
+    """Data sets that are composed of another's pictures."""
+    return [name for name, entry in config["data"].items() if entry["source"].get("scenes")]
+
+
 def refuse_faults() -> None:
     """Ends the program with one line if params.yaml is faulty."""
     try:

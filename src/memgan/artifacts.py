@@ -6,6 +6,7 @@ machine's name: the same inputs give the same bytes.
 """
 
 import ast
+import errno
 import hashlib
 import json
 import os
@@ -25,13 +26,14 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pillow")
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it to `path` if the block ends well, removes it otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        with full_disk_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -39,18 +41,34 @@ def atomic_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; puts it in the place of `path` if the block ends well, removes it otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            _sync(file)
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
-        _sync(path.parent)
+        with full_disk_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Turns what libraries make of a full disk, each in its own words, into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as fault:
+        full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and "os error 28" not in str(fault) and "No space left" not in str(fault):
+            raise
+        free = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
+        raise InputError(f"{path}: the disk is full ({free / 1e6:,.0f} MB free); make room and run again") from None
 
 
 def _sync(path: Path) -> None:

@@ -58,6 +58,52 @@ def describe(
     typer.echo(json.dumps(described, indent=1) if as_json else networks.table(described))
 
 
+@app.command()
+@guarded
+def plan(
+    dataset: Annotated[str, Option(help="data set that is to be run, a name under `data` in params.yaml")],
+    run: Annotated[str, Option(help="a name under `runs` in params.yaml")] = "ours",
+    tflops: Annotated[
+        float | None, Option(min=1e-6, help="speed that hours are for; measured on this machine if not given", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, Option("--json", help="as one JSON object")] = False,
+) -> None:
+    """Says what a run needs before it starts: disk, memory, steps, multiply-adds and hours, for each step of the chain."""
+    import json
+
+    from memgan.report import plan as planning
+
+    planned = planning.plan(dataset, run, tflops)
+    typer.echo(json.dumps(planned, indent=1) if as_json else planning.table(planned))
+
+
+@app.command()
+@guarded
+def download(
+    dataset: Annotated[str, Option(help="data set whose files are fetched, a name under `data` in params.yaml")],
+    check: Annotated[bool, Option("--check", help="only ask every address, and say what is here already")] = False,
+    as_json: Annotated[bool, Option("--json", help="with --check: as JSON")] = False,
+) -> None:
+    """Fetches a data set's archives and the published weights that it needs; goes on where it was cut off.
+
+    MEMGAN_MIRROR=<folder> takes files from a folder instead of the web.
+    """
+    import json
+
+    from memgan.errors import InputError
+    from memgan.report import links
+
+    if not check:
+        links.download(dataset)
+        return
+    found = links.check(dataset)
+    typer.echo(json.dumps(links.as_json(found), indent=1) if as_json else links.table(found))
+    if missing := links.cannot_be_had(found):
+        raise InputError(
+            f"{dataset}: no place gives {', '.join(missing)}; what to put where, `memgan download --dataset {dataset}` says"
+        )
+
+
 def read_captions(given: list[str], file: Path | None) -> list[str]:
     """Captions of the command line and of the file, in order. Raises InputError if there is none."""
     from memgan.errors import InputError

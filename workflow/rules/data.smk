@@ -27,6 +27,32 @@ rule render:
         "--log {log}"
 
 
+rule compose:
+    input:
+        code=code("memgan.data.compose"),
+    output:
+        archives=directory("data/{dataset}/archives"),
+        sources="data/{dataset}/sources.json",
+    log:
+        "logs/compose/{dataset}.log",
+    benchmark:
+        "logs/compose/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(composed(config)),
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+    params:
+        entries=needs("seed", "data.{dataset}.source"),
+    shell:
+        "PYTHONPATH=src python -m memgan.data.compose "
+        "--dataset {wildcards.dataset} "
+        "--archives {output.archives} --sources {output.sources} "
+        "--log {log}"
+
+
 rule download:
     input:
         code=code("memgan.data.download"),
@@ -37,7 +63,7 @@ rule download:
     benchmark:
         "logs/download/{dataset}.tsv"
     wildcard_constraints:
-        dataset=one_of(set(config["data"]) - set(rendered(config))),
+        dataset=one_of(set(config["data"]) - set(rendered(config)) - set(composed(config))),
     conda:
         "../../environment.yml"
     params:
@@ -58,9 +84,9 @@ rule preprocess:
         "logs/preprocess/{dataset}.tsv"
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: machine.cores()
     resources:
-        cpu_percent=SHARE,
+        cpu_percent=machine.percent(machine.cores()),
     params:
         entries=needs("data.{dataset}.source", *blocks("images")),
     shell:

@@ -7,26 +7,17 @@ takes their place on machines without internet. Nothing is used before its check
 """
 
 import hashlib
-import logging
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlparse
 
-import pooch
-import requests
 import typer
 
 from memgan import artifacts, steps
+from memgan.data.fetch import DIGITS, fetch
 from memgan.errors import InputError
 from memgan.params.data import Archive, Source
 from memgan.params.load import Settings
 
-DOWNLOADS = Path("data/downloads")
-RETRIES = 2  # further attempts on one address, each after a longer wait
-TIMEOUT = 30  # seconds without a byte
 ROLES = {
     "cub": ({"images", "captions"}, {"split"}),
     "coco": ({"train_images", "test_images", "annotations"}, set()),
@@ -43,7 +34,9 @@ def main(
     key = f"data.{dataset}.source"
     if source.world:
         raise InputError(f"params.yaml: `{key}` is a world, which is rendered and not downloaded; run memgan.data.render")
-    _check_roles(source, key)
+    if source.scenes:
+        raise InputError(f"params.yaml: `{key}` has scenes, which are composed and not downloaded; run memgan.data.compose")
+    check_roles(source, key)
     files = {}
     for role, archive in source.archives.items():
         path = local(archive, f"{key}.archives.{role}")
@@ -55,13 +48,13 @@ def main(
     artifacts.write_json(out, {"layout": source.layout, "files": files, "manifest": manifest})
 
 
-def _check_roles(source: Source, key: str) -> None:
-    needed, possible = ROLES[source.layout]
+def check_roles(source: Source, key: str) -> None:
+    """Raises InputError unless the archives have the roles of the layout, or of cub's where scenes are composed of them."""
+    layout = "cub" if source.scenes else source.layout
+    needed, possible = ROLES[layout]
     given = set(source.archives)
     if missing := sorted(needed - given):
-        raise InputError(
-            f"params.yaml: `{key}.archives` lacks {missing[0]}; the layout {source.layout} needs {', '.join(sorted(needed))}"
-        )
+        raise InputError(f"params.yaml: `{key}.archives` lacks {missing[0]}; the layout {layout} needs {', '.join(sorted(needed))}")
     if unknown := sorted(given - needed - possible):
         known = ", ".join(sorted(needed | possible))
         raise InputError(f"params.yaml: `{key}.archives` has the unknown role {unknown[0]}; known: {known}")
@@ -73,7 +66,8 @@ def local(archive: Archive, key: str) -> Path:
         return fetch(archive.urls, needed_checksum(archive, archive.urls[0], key))
     path = Path(archive.path)
     if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder; put it there or correct `{key}.path` in params.yaml")
+        origin = f" ({archive.origin})" if archive.origin else ""
+        raise InputError(f"{path}: there is no such file or folder; put it there{origin} or correct `{key}.path` in params.yaml")
     if not path.is_dir() or archive.checksum:
         verify(path, needed_checksum(archive, archive.path, key), f"fetch it again or correct `{key}.checksum` in params.yaml")
     return path
@@ -82,8 +76,10 @@ def local(archive: Archive, key: str) -> Path:
 def needed_checksum(archive: Archive, name: str, key: str) -> str:
     """The archive's checksum. Raises InputError if there is none or it has no known form."""
     algorithm, _, digits = (archive.checksum or "").partition(":")
-    lengths = {"sha256": 64, "md5": 32}
-    if len(digits) != lengths.get(algorithm) or set(digits.lower()) - set("0123456789abcdef"):
+    if archive.checksum is None and archive.path:
+        own = f"sha256:{artifacts.sha256(Path(archive.path))}"
+        raise InputError(f"{name}: params.yaml has no checksum of it; if you trust the file, write `{key}.checksum: {own}`")
+    if len(digits) != DIGITS.get(algorithm) or set(digits.lower()) - set("0123456789abcdef"):
         raise InputError(f"{name}: `{key}.checksum` is {archive.checksum!r}; write sha256:<64 digits> or md5:<32 digits>")
     return f"{algorithm}:{digits.lower()}"
 
@@ -100,31 +96,6 @@ def verify(path: Path, checksum: str, mend: str) -> None:
             found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != digits:
         raise InputError(f"{path}: its checksum is {algorithm}:{found}, it should be {checksum}; {mend}")
-
-
-def fetch(urls: Sequence[str], checksum: str, folder: Path = DOWNLOADS) -> Path:
-    """A file from the first address that gives it, or from the folder MEMGAN_MIRROR; in place already if its checksum is right.
-
-    Raises InputError naming the file, its checksum and where a person can put it.
-    """
-    name = unquote(Path(urlparse(urls[0]).path).name)
-    if mirror := os.environ.get("MEMGAN_MIRROR"):
-        path = Path(mirror) / name
-        if not path.is_file():
-            raise InputError(f"{name}: not in {mirror} (MEMGAN_MIRROR); put the file with {checksum} there, or unset MEMGAN_MIRROR")
-        verify(path, checksum, "put the right file there")
-        return path
-    pooch.get_logger().setLevel(logging.WARNING)
-    reasons = []
-    for url in urls:
-        store = pooch.create(folder, base_url="", registry={name: checksum}, urls={name: url}, retry_if_failed=RETRIES)
-        loader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=2**20, timeout=TIMEOUT)
-        try:
-            return folder / Path(store.fetch(name, downloader=loader)).name
-        except (ValueError, OSError, requests.RequestException) as fault:  # ValueError: wrong checksum
-            reasons.append(f"{url}: {fault}")
-            steps.log.info("%s: no use: %s", name, reasons[-1])
-    raise InputError(f"{name}: no address gave it ({reasons[-1]}); put the file with {checksum} into {folder}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil, floor, isfinite
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -21,6 +23,11 @@ UPRIGHT = {
 }
 
 
+TURNED = {5, 6, 7, 8}  # those that exchange width and height
+MARGIN = 2  # a drafted JPEG keeps at least so many pixels a side for each one that is wanted
+MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26
+
+
 class UnusableError(ValueError):
     """A picture that cannot be shown or cut; the text says why and follows its name."""
 
@@ -32,16 +39,51 @@ def decode(data: bytes) -> Image.Image:
     over white; of an animation it is the first frame. Colour profiles are not applied (nor does the lineage).
     Raises UnusableError, also above Pillow's limit against decompression bombs (89 million pixels).
     """
+    return _read(data, None)[0]
+
+
+def shown(data: bytes, cut_of: Callable[[int, int], "Cut"]) -> tuple[Image.Image, "Cut", int]:
+    """The picture as `decode` gives it, but no larger than its cut needs: (picture, cut, by what the picture was shrunk).
+
+    `cut_of` tells the cut of a picture of that width and height, which is in the coordinates of the whole picture. JPEG is decoded
+    at a half, a quarter or an eighth of its size where that leaves at least twice the cut's size in pixels: the result then differs
+    from that of the whole picture by at most 2 levels in the mean (tests/unit/data/test_draft.py). Raises UnusableError.
+    """
+    image, cut, factor = _read(data, cut_of)
+    assert cut is not None
+    return image, cut, factor
+
+
+def _read(data: bytes, cut_of: Callable[[int, int], "Cut"] | None) -> tuple[Image.Image, "Cut | None", int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)  # odd EXIF or PNG chunks that do not matter here
             image = Image.open(io.BytesIO(data))
-            return _upright(to_rgb(image), _orientation(image))
+            orientation = _orientation(image)
+            cut, factor = None, 1
+            if cut_of is not None:
+                cut = cut_of(*(image.size[::-1] if orientation in TURNED else image.size))
+                factor = _draft(image, cut)
+            return _upright(to_rgb(image), orientation), cut, factor
+    except UnusableError:
+        raise
     except UnidentifiedImageError:
         raise UnusableError("does not decode (no kind of picture that Pillow knows)") from None
     except Exception as fault:  # Pillow's plugins raise whatever their parsing runs into
         raise UnusableError(f"does not decode ({type(fault).__name__}: {fault})") from None
+
+
+def _draft(image: Image.Image, cut: "Cut") -> int:
+    """Asks a JPEG for a smaller picture; returns by what it will be smaller."""
+    if image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return 1
+    width, height = image.size
+    for factor in (8, 4, 2):
+        if min((cut.right - cut.left) / cut.width, (cut.bottom - cut.top) / cut.height) >= MARGIN * factor:
+            image.draft(image.mode, (-(-width // factor), -(-height // factor)))
+            return round(width / image.size[0])
+    return 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -117,24 +159,32 @@ def geometry(width: int, height: int, short_side: int, box: Box | None, box_crop
         if right <= left or bottom <= top:
             raise UnusableError(f"has a box of less than a pixel ({x:g}, {y:g}, {w:g}, {h:g})")
     scale = short_side / min(right - left, bottom - top)
-    size = (max(short_side, round(side * scale)) for side in (right - left, bottom - top))
-    return Cut(left, top, right, bottom, *size)
+    wide, high = (max(short_side, round(side * scale)) for side in (right - left, bottom - top))
+    if wide * high > MOST_PIXELS:
+        raise UnusableError(f"is so narrow ({right - left} x {bottom - top} px) that it would become {wide} x {high} px")
+    return Cut(left, top, right, bottom, wide, high)
 
 
 def inside(box: Box, width: int, height: int) -> bool:
     """Whether a box has any area inside a picture."""
     x, y, w, h = box
-    return min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
+    return all(map(isfinite, box)) and min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
 
 
-def resized(image: Image.Image, cut: Cut) -> Image.Image:
+def resized(image: Image.Image, cut: Cut, factor: int = 1) -> Image.Image:
     """The cut at its size, by Pillow's bicubic filter, which is antialiased: it widens as the picture shrinks.
 
     Bicubic and not the lineage's bilinear, because it keeps small parts sharper, and not Lanczos, which rings round flat colours.
+    `factor`: by what `image` is smaller than the picture in which the cut was made.
     """
     # cropped first: resize's own `box` lets the filter look beyond its edges
-    window = image.crop((cut.left, cut.top, cut.right, cut.bottom))
-    return window.resize((cut.width, cut.height), Image.Resampling.BICUBIC)
+    edges = [edge / factor for edge in (cut.left, cut.top, cut.right, cut.bottom)]
+    left, top, right, bottom = floor(edges[0]), floor(edges[1]), ceil(edges[2]), ceil(edges[3])
+    window = image.crop((left, top, min(right, image.width), min(bottom, image.height)))
+    if factor == 1:
+        return window.resize((cut.width, cut.height), Image.Resampling.BICUBIC)
+    part = (edges[0] - left, edges[1] - top, min(edges[2] - left, window.width), min(edges[3] - top, window.height))
+    return window.resize((cut.width, cut.height), Image.Resampling.BICUBIC, box=part)
 
 
 def encode(image: Image.Image, form: str) -> bytes:

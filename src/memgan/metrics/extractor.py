@@ -14,14 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
 
-from memgan.artifacts import sha256
 from memgan.encoders.image import InceptionTrunk
 from memgan.encoders.imagenet import imagenet_weights
-from memgan.errors import InputError
+from memgan.encoders.published import weights_file
 from memgan.steps import log
 
 COMPAT, TORCHVISION = "inception-v3-compat", "inception-v3-torchvision"
@@ -133,21 +131,8 @@ def register_torchvision() -> str:
 
 
 def compat_weights() -> Path:
-    """Torch-fidelity's Inception weights in torch's cache, fetched if missing.
-
-    Raises InputError if they can't be had or are not the published ones.
-    """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rpartition("/")[2]
-    head = path.stem.rpartition("-")[2]
-    try:
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=head, progress=False)
-    except (OSError, RuntimeError) as fault:
-        raise InputError(f"{path}: {URL_INCEPTION_V3} could not be fetched ({fault}); put the file there") from None
-    if not sha256(path).startswith(head):
-        raise InputError(f"{path}: damaged (its sha256 does not begin with {head}); delete it, it is fetched again")
-    return path
+    """Torch-fidelity's Inception weights, fetched if missing. Raises InputError if they can't be had."""
+    return weights_file("fidelity")
 
 
 def extract(name: str, images: Dataset) -> dict[str, Tensor]:

@@ -23,12 +23,23 @@ class World(Block):
     )
 
 
+class Scenes(Block):
+    """Scenes composed of the objects that a data set in CUB's layout shows one a picture on plain backdrops."""
+
+    train_images: int = entry("training scenes to compose", gt=0)
+    test_images: int = entry("test scenes to compose", gt=0)
+    side: int = entry("side of a scene in px", ge=32)
+    objects: int = entry("most objects in a scene", ge=1, le=4)
+
+
 class Archive(Block):
     """One archive or folder of raw data."""
 
     path: str | None = optional("where it lies on this machine; used in place, never copied")
     urls: tuple[str, ...] = optional("mirrors, tried in order", ())
     checksum: str | None = optional("`sha256:...` or `md5:...`; checked before use; needed for archives")
+    bytes: int | None = optional("its size, for `memgan plan` and `memgan download --check` before it is there", gt=0)
+    origin: str | None = optional("where a person gets it who has to; said when it is missing")
 
     @model_validator(mode="after")
     def _has_a_place(self) -> Self:
@@ -37,11 +48,20 @@ class Archive(Block):
         return self
 
 
+class Counts(Block):
+    """How much there is of a data set, as its makers say: for `memgan plan` before the data is there."""
+
+    train_images: int = entry("training images", gt=0)
+    test_images: int = entry("test images", gt=0)
+    captions: int = entry("captions an image", gt=0)
+
+
 class Source(Block):
     """Raw data of one data set."""
 
     layout: Literal["cub", "coco", "folder"] = entry("how the raw data is laid out")
     world: World | None = optional("render this world instead of reading archives")
+    scenes: Scenes | None = optional("compose these from the archives, which are cub's; the layout is then coco")
     archives: dict[str, Archive] = optional(
         "by role: cub: images, captions, split (if the official split is not wanted); "
         "coco: train_images, test_images, annotations; folder: images",
@@ -51,6 +71,7 @@ class Source(Block):
         "cub: `official` is train_test_split.txt, `lists` are the class lists of the role `split`; folder: a `fraction`"
     )
     test_fraction: float = optional("share of a folder's images that is test", 0.1, gt=0, lt=1)
+    counts: Counts | None = optional("how much there is of it; preprocessing says so if it finds something else")
     max_skipped: int = optional("unreadable or caption-less images that may be left out, each named in the log", 0, ge=0)
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import pytest
 import webdataset
 
 from memgan import steps
-from memgan.data import preprocess
+from memgan.data import preprocess, writer
 from memgan.data.images import decode
 from memgan.data.shards import ImageFolder
 from memgan.errors import InputError
@@ -84,7 +84,7 @@ def test_box_crop_is_applied():
 
 
 def test_shards_are_webdataset_and_hold_what_the_index_says(monkeypatch):
-    monkeypatch.setattr(preprocess, "PER_SHARD", 3)
+    monkeypatch.setattr(writer, "PER_SHARD", 3)
     folder = made(cub())
     assert sorted(p.name for p in folder.iterdir()) == ["index.json", "test-00000.tar", "train-00000.tar", "train-00001.tar"]
     images = ImageFolder(folder, "train")
@@ -156,7 +156,7 @@ def test_pictures_of_another_size_than_annotated_are_counted():
 
 
 def test_keys_stay_apart_and_short():
-    shards = preprocess.Shards(Path(), "train", "png")
+    shards = writer.Shards(Path(), "train", "png")
     names = ["a.b/c", "a_b/c", "a b c", "ü" * 300, "x" * 300, "y" * 300 + "x" * 300]
     keys = [shards._key(name) for name in names]
     assert keys[:3] == ["a_b_c", "a_b_c-2", "a_b_c-3"] and len(set(keys)) == len(names)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from memgan.data.readers import read
+from memgan.data.readers import read, records
 from memgan.data.readers.records import Raw, Record, Skips, captions_of
 from memgan.errors import InputError
 from memgan.params.data import Source
@@ -59,6 +59,39 @@ def test_class_lists_must_be_there_and_name_every_class(tmp_path):
         cub(tmp_path, images, captions, split="lists")
 
 
+def test_a_class_is_on_one_side_of_the_split(tmp_path):
+    images, captions = cub_members()
+    captions |= {"trainvalclasses.txt": b"001.Red_bird\n002.Blue_bird\n", "testclasses.txt": b"003.Test_bird\n002.Blue_bird\n"}
+    with pytest.raises(InputError, match=r"002.Blue_bird stands in both lists of classes"):
+        cub(tmp_path, images, captions, split="lists")
+
+
+@pytest.fixture
+def lines(monkeypatch) -> list[str]:
+    """What the log says."""
+    said: list[str] = []
+    monkeypatch.setattr(records.log, "info", lambda text, *values: said.append(text % values))
+    return said
+
+
+def test_what_is_of_no_use_is_said(tmp_path, lines):
+    images, captions = cub_members()
+    images["CUB_200_2011/images/001.Red_bird/extra.jpg"] = captions["text_c10/extra.txt"] = b""
+    assert len(list(cub(tmp_path, images, captions)[1])) == 6
+    assert [line.rpartition(": ")[2] for line in lines] == [
+        "1 files are captions of no image and were passed over, text_c10/extra.txt first",
+        "1 files are pictures that images.txt does not list and were passed over, CUB_200_2011/images/001.Red_bird/extra.jpg first",
+    ]
+    lines.clear()
+    roles = coco_members()
+    roles["train_images"]["train2014/extra.JPG"] = b""
+    assert len(list(coco(tmp_path, roles).records)) == 8
+    assert "1 files are pictures that are annotated nowhere and were passed over, train2014/extra.JPG first" in lines[0]
+    lines.clear()
+    list(folder(tmp_path / "raw", plain() | {"holiday/a.heic": b"", "list.md": b""}).records)
+    assert "2 files are neither pictures nor captions and were passed over, holiday/a.heic first" in lines[0]
+
+
 def test_attributes_are_read_for_worlds_alone(tmp_path):
     images, captions = cub_members()
     images["CUB_200_2011/attributes/attributes.txt"] = b"1 has_crown_color::red\n2 has_crown_color::blue\n3 has_shape::tall\n"
@@ -87,6 +120,9 @@ def test_a_missing_table_is_named(tmp_path, name):
         ("images.txt", "77 001.Red_bird/a.jpg\n", "images.txt names 77"),
         ("image_class_labels.txt", "1 9\n", "image_class_labels.txt names 9"),
         ("bounding_boxes.txt", "1 5 5 five 5\n", "bounding_boxes.txt has '5 5 five 5'"),
+        ("images.txt", "1 001.Red_bird/a.jpg\n1 001.Red_bird/b.jpg\n", "images.txt has two lines for 1"),
+        ("images.txt", "1 001.Red_bird/a.jpg\n2 001.Red_bird/a.jpg\n", "images.txt lists 001.Red_bird/a.jpg twice"),
+        ("classes.txt", "1 a\n1 b\n", "classes.txt has two lines for 1"),
     ],
 )
 def test_tables_that_contradict_each_other_are_named(tmp_path, name, text, message):
@@ -180,6 +216,12 @@ def test_coco_files_of_another_shape_are_named(tmp_path):
         list(coco(tmp_path, edited(roles, "instances", "train", lambda t: t["annotations"][0].pop("category_id"))).records)
     with pytest.raises(InputError, match=r"annotations lack or misname 44"):
         list(coco(tmp_path, edited(roles, "instances", "train", lambda t: t["annotations"][0].update(category_id=44))).records)
+    for box in ([1, 2, 3], "none", None, [1, 2, 3, "wide"]):
+        with pytest.raises(InputError, match=r"annotations lack or misname"):
+            list(coco(tmp_path, edited(roles, "instances", "train", lambda t, b=box: t["annotations"][0].update(bbox=b))).records)
+    with pytest.raises(InputError, match=r"COCO_train2014_000000000101.jpg is the file of two images"):
+        name = "COCO_train2014_000000000101.jpg"
+        list(coco(tmp_path, edited(roles, "instances", "train", lambda t: t["images"][0].update(file_name=name))).records)
     del roles["annotations"]["annotations/captions_val2014.json"]
     with pytest.raises(InputError, match=r"holds no captions_val\*.json"):
         coco(tmp_path, roles)
@@ -238,6 +280,12 @@ def test_a_split_that_a_layout_lacks_is_refused(layout, split):
         ("una urraca pequeña".encode(), ("una urraca pequeña",)),
         ("una urraca pequeña".encode("cp1252"), ("una urraca pequeña",)),
         ("zwei Vögel".encode("utf-16"), ("zwei Vögel",)),
+        ("zwei Vögel".encode("utf-16-le"), ("zwei Vögel",)),
+        ("zwei Vögel".encode("utf-16-be"), ("zwei Vögel",)),
+        ("zwei Vögel".encode("utf-32"), ("zwei Vögel",)),
+        ("zwei Vögel".encode("utf-32-le"), ("zwei Vögel",)),
+        ("zwei Vögel".encode("utf-32-be"), ("zwei Vögel",)),
+        ("zwei Vögel".encode("utf-8-sig"), ("zwei Vögel",)),
         ("cafe\u0301 \tbird\x00".encode(), ("café bird",)),
         (b"", ()),
         (b"\n \n", ()),

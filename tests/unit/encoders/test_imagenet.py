@@ -3,60 +3,79 @@ import hashlib
 import pytest
 import torch
 
+from memgan.data.fetch import MIRROR
 from memgan.encoders import imagenet
+from memgan.encoders.published import WEIGHTS, Published, weights_file
 from memgan.errors import InputError
+from tests.server import web  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
-def checkpoints(tmp_path, monkeypatch):
-    """torch's cache of weights, empty, and a made-up network `toy` whose published file it may hold."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    source = tmp_path / "published.pth"
-    torch.save({"weight": torch.arange(3.0)}, source)
-    head = hashlib.sha256(source.read_bytes()).hexdigest()[:8]
-    published = source.rename(tmp_path / f"toy-{head}.pth")
-    monkeypatch.setitem(imagenet.URLS, "toy", published.as_uri())
-    return tmp_path / "checkpoints", published
+def toy(tmp_path, monkeypatch, web):  # noqa: F811
+    """A function that publishes an object as the network `toy` of an empty cache, which it returns."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.delenv(MIRROR, raising=False)
+
+    def publish(content, kind="good"):
+        source = tmp_path / "published.pth"
+        torch.save(content, source)
+        data = source.read_bytes()
+        head = hashlib.sha256(data).hexdigest()[:8]
+        file = Published((web(data).url(kind, f"toy-{head}.pth"),), f"sha256:{head}", None, "a toy")
+        monkeypatch.setitem(WEIGHTS, "toy", file)
+        return tmp_path / "hub" / "checkpoints" / file.name
+
+    return publish
 
 
-def test_weights_are_fetched_once(checkpoints):
-    folder, published = checkpoints
+def test_weights_are_fetched_once(toy):
+    path = toy({"weight": torch.arange(3.0)})
     assert imagenet.imagenet_weights("toy")["weight"].tolist() == [0, 1, 2]
-    assert [path.name for path in folder.iterdir()] == [published.name]
-    published.unlink()
+    assert list(path.parent.iterdir()) == [path]
+    toy({"weight": torch.arange(3.0)}, "gone")
     assert imagenet.imagenet_weights("toy")["weight"].tolist() == [0, 1, 2]
 
 
-def test_a_damaged_file_is_refused(checkpoints):
-    folder, published = checkpoints
-    folder.mkdir()
-    (folder / published.name).write_bytes(published.read_bytes()[:-1])
-    with pytest.raises(InputError, match=rf"{published.name}: damaged .*delete it"):
+def test_a_damaged_file_is_fetched_again(toy):
+    path = toy({"weight": torch.arange(3.0)})
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    assert imagenet.imagenet_weights("toy")["weight"].tolist() == [0, 1, 2]
+
+
+def test_without_network_the_message_names_file_checksum_and_place(toy):
+    path = toy({}, "gone")
+    with pytest.raises(InputError, match=rf"^{path.name}: no address .*404.*; put the file with sha256:\w+ into .*checkpoints"):
         imagenet.imagenet_weights("toy")
 
 
-def test_without_network_the_message_names_file_and_address(checkpoints):
-    folder, published = checkpoints
-    published.unlink()
-    with pytest.raises(InputError, match=rf"{published.name}: not there, and file://.* could not be fetched"):
-        imagenet.imagenet_weights("toy")
-    assert not list(folder.glob("*"))
-
-
-def test_code_in_a_file_is_not_run(checkpoints):
-    folder, published = checkpoints
-    folder.mkdir()
-    torch.save({"weight": torch.nn.Linear(1, 1)}, published)
-    head = hashlib.sha256(published.read_bytes()).hexdigest()[:8]
-    renamed = published.rename(published.with_name(f"evil-{head}.pth"))
-    imagenet.URLS["toy"] = renamed.as_uri()
-    with pytest.raises(InputError, match=r"evil-.*\.pth"):
+def test_code_in_a_file_is_not_run(toy):
+    path = toy({"weight": torch.nn.Linear(1, 1)})
+    with pytest.raises(InputError, match=rf"{path.name}: holds more than tensors"):
         imagenet.imagenet_weights("toy")
 
 
 def test_the_published_names_carry_the_checksums():
-    assert imagenet.URLS["vgg16"].endswith("/vgg16-397923af.pth")
-    assert imagenet.URLS["inception_v3"].endswith("/inception_v3_google-0cc3c7bd.pth")
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    assert {name: file.name for name, file in WEIGHTS.items()} == {
+        "vgg16": "vgg16-397923af.pth",
+        "inception_v3": "inception_v3_google-0cc3c7bd.pth",
+        "fidelity": "weights-inception-2015-12-05-6726825d.pth",
+        "yolov3.weights": "yolov3.weights",
+        "yolov3.cfg": "yolov3.cfg",
+        "coco.names": "coco.names",
+    }
+    assert WEIGHTS["fidelity"].urls[0] == URL_INCEPTION_V3
+    for file in WEIGHTS.values():
+        algorithm, _, digits = file.checksum.partition(":")
+        assert algorithm in ("md5", "sha256") and set(digits) <= set("0123456789abcdef")
+        assert algorithm == "md5" or "-" not in file.name or file.name.rpartition("-")[2] == f"{digits[:8]}.pth"
+
+
+def test_weights_lie_in_torchs_cache(toy):
+    path = toy({})
+    assert weights_file("toy") == path
 
 
 def test_normalisation_of_images_between_minus_one_and_one():

@@ -12,7 +12,6 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from memgan.data.loader import to_tensor
 from memgan.encoders.evaluator import Evaluator
 from memgan.encoders.image import InceptionTrunk
-from memgan.errors import InputError
 from memgan.metrics import extractor
 
 HEADS = {"wing": ("red", "blue", "green"), "beak": ("short", "long"), "tail": tuple("abcdefghij")}
@@ -95,22 +94,3 @@ def test_torch_fidelitys_inception_reads_the_checked_file(tmp_path: Path, monkey
     found = extractor.extract(extractor.COMPAT, images)
     assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {"2048": (2, 2048), "logits_unbiased": (2, 1008)}
     assert torch.allclose(found["2048"], network(torch.stack([images[0], images[1]]))[0], atol=1e-4)
-
-
-def test_other_weights_than_the_published_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    path = tmp_path / "checkpoints" / extractor.URL_INCEPTION_V3.rpartition("/")[2]
-    path.parent.mkdir()
-    path.write_bytes(b"other weights")
-    with pytest.raises(InputError, match="damaged"):
-        extractor.compat_weights()
-
-
-def test_weights_that_cannot_be_fetched_say_where_to_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*args, **kwargs) -> None:
-        raise OSError("no route")
-
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
-    with pytest.raises(InputError, match=r"no route\); put the file there"):
-        extractor.compat_weights()

@@ -1,11 +1,13 @@
 """COCO's layout (sceneworld too): two archives of pictures and one of captions_*.json and instances_*.json."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from memgan.data.readers.records import Object, Raw, Record, Skips, by_ending, tidy
+from memgan.data.images import Box
+from memgan.data.readers.records import PICTURES, Object, Raw, Record, Skips, by_ending, passed_over, text_of, tidy
 from memgan.data.source import members
 from memgan.errors import InputError
 from memgan.params.data import Source
@@ -25,7 +27,7 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
     def known(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
         try:
             return _entries(table, index, bool(source.world), files["annotations"], skips)
-        except (KeyError, TypeError) as fault:
+        except (KeyError, TypeError, ValueError) as fault:
             raise InputError(f"{files['annotations']}: annotations lack or misname {fault}; they must have COCO's layout") from None
 
     records = (record for split in MARKS for record in _records(files[f"{split}_images"], split, known(tables.pop(split)), skips))
@@ -56,7 +58,7 @@ def _tables(archive: Path, split: str) -> dict[str, Any]:
 
 def _parsed(archive: Path, name: str, data: bytes) -> dict[str, Any]:
     try:
-        table = json.loads(data, object_hook=_without_outlines)
+        table = json.loads(text_of(data), object_hook=_without_outlines)
     except ValueError as fault:
         raise InputError(f"{archive}: {name} is not JSON ({fault}); fetch or make it again") from None
     for key in ("images", "annotations", *(["categories"] if "instances" in name.rpartition("/")[2] else [])):
@@ -78,27 +80,37 @@ def _entries(
     entries: dict[int, dict[str, Any]] = {}
     for image in table["images"]:
         entry = {"id": image["id"], "file": image["file_name"], "captions": [], "objects": [], "categories": set()}
-        entry["size"] = (image["width"], image["height"]) if "width" in image else None
+        entry["size"] = (int(image["width"]), int(image["height"])) if "width" in image else None
         entry["attributes"] = image.get("attributes", {}) if world else {}
         entries.setdefault(image["id"], entry)
     for each in (*table["captions"], *table["annotations"]):
         if (entry := entries.get(each["image_id"])) is None:
             skips.add(f"{archive}: annotation {each['id']}", f"is of image {each['image_id']}, which is not listed")
         elif "caption" in each:
-            entry["captions"] += [(each["id"], caption)] if (caption := tidy(each["caption"])) else []
+            entry["captions"] += [(int(each["id"]), caption)] if (caption := tidy(each["caption"])) else []
         else:
             category = index[each["category_id"]]
             entry["categories"].add(category)
             if not each.get("iscrowd"):
-                entry["objects"].append(Object(category, tuple(each["bbox"]), each.get("attributes", {}) if world else {}))
-    return {entry["file"]: entry for entry in entries.values()}
+                entry["objects"].append(Object(category, _box(each["bbox"]), each.get("attributes", {}) if world else {}))
+    files = {entry["file"]: entry for entry in entries.values()}
+    if len(files) < len(entries):
+        twice = next(file for file, count in Counter(entry["file"] for entry in entries.values()).items() if count > 1)
+        raise InputError(f"{archive}: {twice} is the file of two images; give each its own")
+    return files
+
+
+def _box(given: Any) -> Box:
+    x, y, w, h = (float(number) for number in given)
+    return x, y, w, h
 
 
 def _records(archive: Path, split: str, entries: dict[str, dict[str, Any]], skips: Skips) -> Iterator[Record]:
-    missing = dict(entries)
+    missing, others = dict(entries), []
     for member in members(archive):
         entry = by_ending(member.name, missing)
         if entry is None:
+            others += [member.name] if member.name.lower().endswith(PICTURES) else []
             continue
         del missing[entry["file"]]
         yield Record(
@@ -112,5 +124,6 @@ def _records(archive: Path, split: str, entries: dict[str, dict[str, Any]], skip
             objects=tuple(entry["objects"]),
             size=entry["size"],
         )
+    passed_over(archive, others, "pictures that are annotated nowhere")
     for name in missing:
         skips.add(f"{archive}: {name}", "is annotated but not there")

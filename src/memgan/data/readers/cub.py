@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from memgan.data.images import Box
-from memgan.data.readers.records import Raw, Record, Skips, by_ending, captions_of
+from memgan.data.readers.records import PICTURES, Raw, Record, Skips, by_ending, captions_of, passed_over, text_of
 from memgan.data.source import members
 from memgan.errors import InputError
 from memgan.params.data import Source
-from memgan.steps import log
 
 V = TypeVar("V")
 NEEDED = ("images.txt", "classes.txt", "image_class_labels.txt")
 LISTS = {"trainvalclasses.txt": "train", "testclasses.txt": "test"}
-TEXTS = (*NEEDED, "train_test_split.txt", "bounding_boxes.txt", "attributes.txt", "image_attribute_labels.txt")
+SINGLE = (*NEEDED, "train_test_split.txt", "bounding_boxes.txt")  # one line a number
+TEXTS = (*SINGLE, "attributes.txt", "image_attribute_labels.txt")
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,15 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
     for image, path in tables["images.txt"]:
         label = _of(labels, image, archive, "images.txt")
         side = _of(split, image, archive, "images.txt")
+        if f"{root}images/{path}" in entries:
+            raise InputError(f"{archive}: images.txt lists {path} twice; keep one of them")
         entries[f"{root}images/{path}"] = Entry(path, side, label, boxes.get(image), attributes.get(image, {}))
     captions = _captions(files["captions"], {entry.id for entry in entries.values()})
     return Raw(list(classes.values()), [], _records(archive, entries, captions, skips))
 
 
 def _records(archive: Path, entries: dict[str, Entry], captions: dict[str, tuple[str, ...]], skips: Skips) -> Iterator[Record]:
-    missing = dict(entries)
+    missing, others = dict(entries), []
     for member in members(archive):
         if entry := missing.pop(member.name, None):
             yield Record(
@@ -72,6 +74,9 @@ def _records(archive: Path, entries: dict[str, Entry], captions: dict[str, tuple
                 box=entry.box,
                 attributes=entry.attributes,
             )
+        elif member.name.lower().endswith(PICTURES):
+            others.append(member.name)
+    passed_over(archive, others, "pictures that images.txt does not list")
     for name in missing:
         skips.add(f"{archive}: {name}", "is listed in images.txt but not there")
 
@@ -91,27 +96,31 @@ def _tables(archive: Path) -> tuple[str, dict[str, list[tuple[str, str]]]]:
 
 def _table(archive: Path, name: str, data: bytes) -> list[tuple[str, str]]:
     """`<number> <rest>` lines."""
-    rows = [line.split(maxsplit=1) for line in data.decode("utf-8", errors="replace").splitlines() if line.strip()]
+    rows = [line.split(maxsplit=1) for line in text_of(data).splitlines() if line.strip()]
+    seen: set[str] = set()
     for row in rows:
         if len(row) != 2:
             raise InputError(f"{archive}: {name} has the line {' '.join(row)!r}; each must be `<number> <value>`")
+        if row[0] in seen and name in SINGLE:
+            raise InputError(f"{archive}: {name} has two lines for {row[0]}; keep one of them")
+        seen.add(row[0])
     return [(number, rest.strip()) for number, rest in rows]
 
 
 def _captions(archive: Path, images: set[str]) -> dict[str, tuple[str, ...]]:
     """Captions by image id: a member belongs to the image that its name, without .txt, ends in."""
     captions: dict[str, tuple[str, ...]] = {}
-    wanted, others = {image: image for image in images}, 0
+    wanted: dict[str, str] = {image: image for image in images}
+    others = []
     for member in members(archive):
         image = by_ending(member.name.removesuffix(".txt"), wanted) if member.name.endswith(".txt") else None
         if image is None:
-            others += 1
+            others.append(member.name)
         elif image in captions:
             raise InputError(f"{archive}: has captions of {image} in two places; keep one of them")
         else:
             captions[image] = captions_of(member.read())
-    if others:
-        log.info("%s: %d files are captions of no image and were passed over", archive, others)
+    passed_over(archive, others, "captions of no image")
     return captions
 
 
@@ -124,11 +133,14 @@ def _split(
             raise InputError(f"{files['images']}: holds no train_test_split.txt; add it or write split: lists")
         return {image: "train" if flag == "1" else "test" for image, flag in tables["train_test_split.txt"]}
     where = files.get("split", files["captions"])
-    lists = {name: m.read().decode() for m in members(where) if (name := m.name.rpartition("/")[2]) in LISTS}
+    lists = {name: text_of(m.read()) for m in members(where) if (name := m.name.rpartition("/")[2]) in LISTS}
     for name in LISTS:
         if name not in lists:
             raise InputError(f"{where}: holds no {name}; add it or write split: official")
-    side = {line.strip(): LISTS[name] for name, text in lists.items() for line in text.splitlines() if line.strip()}
+    named = {name: {line.strip() for line in text.splitlines() if line.strip()} for name, text in lists.items()}
+    if both := sorted(set.intersection(*named.values())):
+        raise InputError(f"{where}: {both[0]} stands in both lists of classes; training and test classes must differ")
+    side = {kind: LISTS[name] for name, kinds in named.items() for kind in kinds}
     return {
         image: _of(side, _of(classes, number, files["images"], "image_class_labels.txt"), where, "classes.txt")
         for image, number in tables["image_class_labels.txt"]

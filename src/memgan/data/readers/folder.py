@@ -4,12 +4,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from memgan.data.readers.records import Raw, Record, Skips, captions_of
+from memgan.data.readers.records import PICTURES, Raw, Record, Skips, captions_of, passed_over
 from memgan.data.source import members
 from memgan.errors import InputError
 from memgan.params.data import Source
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
 
 def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
@@ -17,6 +15,7 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
     archive = files["images"]
     captions: dict[str, tuple[str, ...]] = {}
     names: dict[str, str] = {}
+    others = []
     for member in members(archive):
         stem, _, suffix = member.name.rpartition(".")
         if suffix.lower() == "txt":
@@ -25,6 +24,9 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
             if stem in names:
                 raise InputError(f"{archive}: {names[stem]} and {member.name} would share their captions; rename or remove one")
             names[stem] = member.name
+        else:
+            others.append(member.name)
+    passed_over(archive, others, "neither pictures nor captions")
     if len(names) < 2:
         raise InputError(f"{archive}: holds {len(names)} pictures; put pictures there, each beside a .txt with its captions")
     return Raw([], [], _records(archive, names, _test(names, source.test_fraction), captions, skips))

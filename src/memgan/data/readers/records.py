@@ -1,9 +1,11 @@
 """What every reader yields, whatever the layout of the raw data."""
 
+import codecs
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from memgan.data.images import Box
@@ -11,6 +13,21 @@ from memgan.errors import InputError
 from memgan.steps import log
 
 T = TypeVar("T")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+MARKS = {  # longest first: UTF-32's begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+WIDE = {  # which of every four bytes are zero
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+}
+MOSTLY = 0.6
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff]")
 
 
@@ -65,20 +82,36 @@ class Skips:
 
 
 def captions_of(data: bytes) -> tuple[str, ...]:
-    """Captions of a text file, one a line, blank lines dropped; UTF-8, UTF-16 with its mark, or else Windows' Latin letters."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("cp1252", errors="replace")
-    return tuple(line for line in map(tidy, text.splitlines()) if line)
+    """Captions of a text file, one a line, blank lines dropped; in any encoding that `text_of` knows."""
+    return tuple(line for line in map(tidy, text_of(data).splitlines()) if line)
+
+
+def text_of(data: bytes) -> str:
+    """UTF-8, UTF-16 or UTF-32, with their mark or, of the latter two, without; or else Windows' Latin letters."""
+    for mark, encoding in MARKS.items():
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    try:
+        return data.decode(_wide(data[:4096]) or "utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _wide(data: bytes) -> str | None:
+    """The encoding of text that is mostly Latin letters, each two or four bytes wide, told by where the zeros are."""
+    zeros = [data[i::4].count(0) / max(1, len(data[i::4])) > MOSTLY for i in range(4)]
+    return WIDE.get(tuple(zeros)) if len(data) >= 4 else None
 
 
 def tidy(caption: str) -> str:
     """One caption on one line: composed characters, single spaces, no control characters."""
     return " ".join(CONTROL.sub(" ", unicodedata.normalize("NFC", caption)).split())
+
+
+def passed_over(archive: Path, names: list[str], why: str) -> None:
+    """Says how many files were of no use, and names the first."""
+    if names:
+        log.info("%s: %d files are %s and were passed over, %s first", archive, len(names), why, names[0])
 
 
 def by_ending(name: str, wanted: Mapping[str, T]) -> T | None:

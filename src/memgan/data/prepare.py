@@ -1,0 +1,114 @@
+"""Records cut, scaled and encoded on as many processes as there are cores to use, in order: the same bytes on any number."""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from multiprocessing import get_context
+from typing import Any
+
+from memgan.data.images import Cut, UnusableError, encode, geometry, inside, resized, shown
+from memgan.data.readers.records import Record
+from memgan.params.data import Images
+
+CHUNK = 8  # records that a process is given at a time
+FEW = 64  # records for which it is not worth to start processes
+AHEAD = 4  # chunks that wait for each process
+CORES = "OMP_NUM_THREADS"  # what Snakemake, Slurm scripts and people say how many cores a job may use
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture as it is stored, and where its objects are in it; `faults` are objects that had to be left out."""
+
+    data: bytes
+    size: tuple[int, int]
+    objects: list[dict[str, Any]]
+    faults: list[str]
+
+
+Outcome = Prepared | str  # or why the record cannot be used
+
+
+def cores() -> int:
+    """Cores that this job may use: OMP_NUM_THREADS if it is set, else all that the process is allowed to run on."""
+    told = os.environ.get(CORES, "")
+    return int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
+
+
+def prepared(record: Record, images: Images) -> Prepared:
+    """Cut, scale and encode one record: a pure function. Raises UnusableError if the picture cannot be used."""
+    sizes: list[tuple[int, int]] = []
+
+    def cut_of(width: int, height: int) -> Cut:
+        sizes.append((width, height))
+        if record.size and record.size != (width, height):
+            raise UnusableError("is {} x {} px but annotated as {} x {}".format(width, height, *record.size))
+        return geometry(width, height, images.short_side, record.box, images.box_crop)
+
+    image, cut, factor = shown(record.image, cut_of)
+    objects, faults = [], []
+    for each in record.objects:
+        if not inside(each.box, *sizes[0]):
+            faults.append("the box {:g}, {:g}, {:g}, {:g} has no area inside the picture".format(*each.box))
+        elif box := cut.relative(each.box):
+            objects.append({"category": each.category, "box": box, "attributes": each.attributes})
+    return Prepared(encode(resized(image, cut, factor), images.format), (cut.width, cut.height), objects, faults)
+
+
+def outcome(record: Record, images: Images) -> Outcome:
+    """What becomes of a record."""
+    if not record.captions:
+        return "has no caption"
+    try:
+        return prepared(record, images)
+    except UnusableError as fault:
+        return str(fault)
+
+
+def outcomes(records: list[Record], images: Images) -> list[Outcome]:
+    """The same of several: what a process does."""
+    return [outcome(record, images) for record in records]
+
+
+def in_order(records: Iterable[Record], images: Images, processes: int) -> Iterator[tuple[Record, Outcome]]:
+    """Each record (without its picture) with its outcome, in the order given.
+
+    Records are read here and worked on elsewhere; only as many are held as keep the processes busy.
+    """
+    records = iter(records)
+    first = list(islice(records, FEW))
+    if processes < 2 or len(first) < FEW:
+        for record in chain(first, records):
+            yield bare(record), outcome(record, images)
+        return
+    # spawned, not forked: a fork inherits locks that another thread may hold
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    waiting: deque[tuple[list[Record], Future[list[Outcome]]]] = deque()
+    try:
+        for part in chunks(chain(first, records)):
+            waiting.append(([bare(record) for record in part], pool.submit(outcomes, part, images)))
+            if len(waiting) > AHEAD * processes:
+                yield from finished(*waiting.popleft())
+        while waiting:
+            yield from finished(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def finished(records: list[Record], future: Future[list[Outcome]]) -> Iterator[tuple[Record, Outcome]]:
+    """One chunk's records with their outcomes."""
+    return zip(records, future.result(), strict=True)
+
+
+def bare(record: Record) -> Record:
+    """The record without its picture."""
+    return replace(record, image=b"")
+
+
+def chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Lists of at most CHUNK."""
+    while part := list(islice(records, CHUNK)):
+        yield part

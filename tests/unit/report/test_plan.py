@@ -1,0 +1,178 @@
+"""`memgan plan`: sizes and work by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
+
+from memgan.cli import app
+from memgan.data.loader import Batch, pyramid
+from memgan.encoders.image import ImageEncoder
+from memgan.encoders.text import TextEncoder
+from memgan.encoders.vocabulary import Vocabulary
+from memgan.errors import InputError
+from memgan.gan.engine import Engine, Recipe
+from memgan.gan.texts import TextReader
+from memgan.params.encoders import Features
+from memgan.params.load import Settings, read_yaml
+from memgan.report import costs, describe, plan
+from tests.factory import PARAMS, damsm_block, gan_block, images_block, train_block
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    own = PARAMS["data"]["photos"]
+    write(PARAMS | {"data": PARAMS["data"] | {"own": own}})
+    yield tmp_path
+    read_yaml.cache_clear()
+
+
+def write(tree: dict) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    read_yaml.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Plans, made once."""
+    return {}
+
+
+def planned(shared: dict, dataset: str) -> dict:
+    if dataset not in shared:
+        shared[dataset] = plan.plan(dataset, "ours", 10)
+    return shared[dataset]
+
+
+def step(shared: dict, dataset: str, name: str) -> dict:
+    return next(each for each in planned(shared, dataset)["steps"] if each["step"] == name)
+
+
+def test_v_of_coco_is_what_the_specification_says():
+    features, images = Features(**PARAMS["features"] | PARAMS["data"]["coco"]["features"]), images_block(size=256, short_side=304)
+    assert plan.v_bytes(features, images) == 512 * 16 * 16 * 2
+    assert 82783 * plan.v_bytes(features, images) == pytest.approx(21.7e9, rel=0.001)
+
+
+def test_disk_by_hand(shared):
+    assert step(shared, "coco", "features")["disk"] == 2 * 82783 * 512 * 16 * 16 * 2  # plain and mirrored
+    # five captions an image: 256 numbers and 12 words of 256; an image: 256 numbers and 17 x 17 regions of 256; all of two bytes
+    assert step(shared, "coco", "bank")["disk"] == (82783 * 5 * (256 + 12 * 256) + 82783 * (256 + 289 * 256)) * 2
+    weights = 553433881 + 108949747 + 248007048
+    fidelity = 95628359 if "inception-v3-compat" in str(PARAMS["data"]["coco"]["metrics"]) else 0
+    assert step(shared, "coco", "download")["disk"] == 13510573713 + 6645013297 + 252872794 + weights + fidelity
+    assert step(shared, "cub", "preprocess")["disk"] == round((8855 + 2933) * 304 * 304 * 0.6)
+
+
+def test_work_by_hand(shared):
+    assert step(shared, "cub", "train")["work"] == "265,200 steps of 20 images"  # 600 x 442
+    assert step(shared, "coco", "train")["work"] == "709,560 steps of 14 images"  # 120 x 5,913
+    sides = [256, 256, 128, 128, 64, 64, 64, 32, 32, 32, 16, 16, 16]
+    widths = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    vgg = sum(9 * a * b * s * s for a, b, s in zip(widths, widths[1:], sides, strict=False))
+    assert step(shared, "cub", "features")["multiply_adds"] == 2 * 8855 * vgg
+    work = step(shared, "cub", "features")
+    assert work["hours"] == pytest.approx(2 * work["multiply_adds"] / 10e12 / 3600)
+
+
+def test_all_is_the_sum_and_the_largest(shared):
+    for dataset in ("cub", "birdworld"):
+        found = planned(shared, dataset)
+        for name in ("disk", "multiply_adds"):
+            assert found["all"][name] == sum(each[name] for each in found["steps"])
+        assert found["all"]["memory"] == max(each["memory"] for each in found["steps"])
+        assert found["all"]["hours"] == pytest.approx(sum(each["hours"] or 0 for each in found["steps"]))
+
+
+def test_a_training_step_by_hand():
+    networks = {"generator": 100, "discriminator 1": 10, "discriminator 2": 20, "image encoder": 7, "text encoder": 1}
+    lazy = train_block(r1_gamma=1.0, r1_interval=15, damsm_weight=1.0)
+    assert costs.step_multiply_adds(networks, lazy) == 3 * 100 + 8 * 30 + 4 * 30 / 15 + 2 * 7 + 1
+    assert costs.step_multiply_adds(networks, train_block(r1_gamma=0.0, damsm_weight=0.0)) == 3 * 100 + 8 * 30 + 1
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_training_step_as_it_is_counted(lazy: bool):
+    """PyTorch's own count of a real step is what the formula says, to a few per cent."""
+    write(
+        PARAMS | {"runs": {"ours": {}}, "data": {"small": PARAMS["data"]["birdworld"] | {"damsm": {"dimension": 32, "words": 6}}}}
+    )
+    found = {
+        network["network"].partition(",")[0]: network["multiply_adds"] for network in describe.describe("small", "ours")["networks"]
+    }
+    damsm, images, torch_threads = damsm_block(dimension=32, words=6), images_block(), torch.get_num_threads()
+    train = train_block(batch=4, r1_interval=1 if lazy else 10**9, r1_gamma=1.0)
+    vocabulary = Vocabulary(["a", "red", "bird"])
+    text, picture = (network.eval().requires_grad_(False) for network in (TextEncoder(5, damsm), ImageEncoder(damsm, images.size)))
+    channels = PARAMS["features"]["channels"]
+    engine = Engine(Recipe(gan_block(), train, images, damsm, "avg", 0), TextReader(vocabulary, text, 6), picture, channels)
+    shown = pyramid(torch.rand(4, 3, 32, 32) * 2 - 1, [8, 16, 32])
+    batch = Batch(shown, torch.arange(4), ["a red bird"] * 4, torch.arange(4), torch.zeros(4, dtype=torch.bool))
+    counter = FlopCounterMode(display=False)
+    with counter:
+        engine.step(batch, torch.rand(4, channels, 4, 4), 1)
+    expected = 4 * costs.step_multiply_adds(found | {"text encoder": 0}, train)
+    assert counter.get_total_flops() // 2 == pytest.approx(expected, rel=0.08)
+    assert torch.get_num_threads() == torch_threads
+
+
+def test_what_is_kept_for_backward():
+    layer = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Tanh())
+    images = torch.zeros(2, 3, 16, 16)
+    # the convolution keeps its input, tanh its output; weights are counted elsewhere
+    assert costs.kept(lambda: layer(images), layer) == 4 * 2 * (3 + 8) * 16 * 16
+    assert costs.widest(layer, lambda: layer(images)) == 4 * 2 * (8 + 8) * 16 * 16
+    with torch.no_grad():
+        assert costs.kept(lambda: layer(images), layer) == 0
+
+
+def test_training_memory_grows_with_the_batch_but_weights_do_not():
+    whole = costs.training_memory(Settings("birdworld", "ours"))
+    write(PARAMS | {"train": PARAMS["train"] | {"batch": 2 * PARAMS["train"]["batch"]}})
+    double = costs.training_memory(Settings("birdworld", "ours"))
+    assert double["weights"] == whole["weights"]
+    assert double["kept"] == pytest.approx(2 * whole["kept"], rel=0.02)
+
+
+def test_counts_come_from_what_is_there(tmp_path):
+    assert plan.counts(Settings("birdworld")) == (4000, 1000, 10, "params.yaml")
+    assert plan.counts(Settings("cub"))[:3] == (8855, 2933, 10)
+    with pytest.raises(InputError, match=r"`data.own` is not known yet; run `snakemake --cores all results/own/images`, or write"):
+        plan.counts(Settings("own"))
+    folder = tmp_path / "results/own/images"
+    folder.mkdir(parents=True)
+    rows = [{"captions": ["a"]}, {"captions": ["a", "b"]}]
+    (folder / "index.json").write_text(json.dumps({"train": rows, "test": rows[:1]}))
+    assert plan.counts(Settings("own")) == (2, 1, 1.5, "counted")
+
+
+def test_the_command_prints_a_table_or_the_same_as_json(shared):
+    said = CliRunner().invoke(app, ["plan", "--dataset", "birdworld", "--tflops", "10"])
+    assert said.exit_code == 0
+    assert said.stdout == plan.table(planned(shared, "birdworld")) + "\n"
+    rows = {line.split()[0]: line for line in said.stdout.splitlines() if line.strip()}
+    assert "4,000 training and 1,000 test images, 10 captions each (params.yaml)" in rows["birdworld,"]
+    assert rows["preprocess"].split()[1:5] == ["5,000", "images,", "2", "cores"]
+    told = json.loads(CliRunner().invoke(app, ["plan", "--dataset", "birdworld", "--tflops", "10", "--json"]).stdout)
+    assert told == planned(shared, "birdworld")
+
+
+def test_without_a_speed_it_is_measured(monkeypatch):
+    monkeypatch.setattr(costs, "measured_tflops", lambda: 0.125)
+    said = CliRunner().invoke(app, ["plan", "--dataset", "birdworld"])
+    assert "0.125 TFLOPS (measured here)" in said.stdout
+
+
+def test_the_speed_is_a_speed():
+    assert 0 < costs.measured_tflops(0.01) < 1000
+
+
+def test_unknown_names_end_in_one_line():
+    result = CliRunner().invoke(app, ["plan", "--dataset", "cup", "--tflops", "1"])
+    assert result.exit_code == 1 and "there is no data set `cup`" in result.stderr
