@@ -3,11 +3,11 @@
 python -m benchmarks.retrieval [--scale 0.1] [--threads 2]     (in the repository's root, PYTHONPATH=src)
 
 Keys: *_qps queries a second; *_recall share of queries whose first image is that of the exhaustive search; *_own share whose
-first image is the one that the query was made from; *_hard queries at cosine 0.3 instead of 0.9; a number in a key is the number of
-candidates, 100 where there is none, or of lists probed; sentence_ivf_qps and _recall are those of the fewest lists (ivf_probes)
-that reach a recall of 0.99; *_by_ivf word level on candidates that inverted lists hand on; pooled_recall share of queries for which the
-shortlist by pooled regions changes nothing; peak_gb largest anonymous memory of the process (mapped files counted apart, in
-mapped_gb); build_s indexes over the sentences, flat and ivf; seconds all of it.
+first image is the one that the query was made from; *_hard queries at cosine 0.3 instead of 0.9; a number in a key is the
+number of candidates, 100 where there is none, or of lists probed; sentence_ivf_qps and _recall are those of the fewest lists
+(ivf_probes) that reach a recall of 0.99; *_by_ivf word level on candidates that inverted lists hand on; pooled_recall share of
+queries for which the shortlist by pooled regions changes nothing; peak_gb largest anonymous memory of the process (mapped files
+counted apart, in mapped_gb); build_s indexes over the sentences, flat and ivf; seconds all of it.
 """
 
 import json

@@ -71,7 +71,7 @@ class Finder:
 
 
 def retrieve_captions(captions: list[str], dataset: str, k: int, strategy: str | None, out: Path, as_json: bool) -> str:
-    """Finds the k nearest training images of each caption and writes a contact sheet each into `out`; returns what is to be said."""
+    """Finds the k nearest training images of each caption and writes a contact sheet each into `out`; returns what is to say."""
     finder = Finder(dataset, strategy)
     found = finder.find(captions, k)
     for one in found:
