@@ -9,10 +9,13 @@ STAMP := $(MEMGAN_VENV)/.memgan
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: table1 figures report dvc test test-slow lint format env clean-env
+.PHONY: table1 retrieval figures report dvc test test-slow lint format env clean-env
 
 table1: env  ## results/table1.csv
 	snakemake --cores $(CORES) results/table1.csv
+
+retrieval: env  ## results/retrieval.csv: how well each retrieval strategy does, with figures; no GAN is trained for it
+	snakemake --cores $(CORES) results/retrieval.csv
 
 figures: env  ## Table 1 and the figures of each of its runs
 	snakemake --cores $(CORES) all

@@ -2,11 +2,12 @@
 
 python -m benchmarks.retrieval [--scale 0.1] [--threads 2]     (in the repository's root, PYTHONPATH=src)
 
-Keys: *_qps queries a second; *_recall share of queries whose first image is that of the exhaustive search; *_own share whose first
-image is the one that the query was made from; *_hard queries at cosine 0.3 instead of 0.9; a number in a key is the number of
-candidates, 100 where there is none; pooled_recall share of queries for which the shortlist by pooled regions changes nothing;
-peak_gb largest anonymous memory of the process (mapped files counted apart, in mapped_gb); build_s indexes over the sentences,
-flat and ivf.
+Keys: *_qps queries a second; *_recall share of queries whose first image is that of the exhaustive search; *_own share whose
+first image is the one that the query was made from; *_hard queries at cosine 0.3 instead of 0.9; a number in a key is the
+number of candidates, 100 where there is none, or of lists probed; sentence_ivf_qps and _recall are those of the fewest lists
+(ivf_probes) that reach a recall of 0.99; *_by_ivf word level on candidates that inverted lists hand on; pooled_recall share of
+queries for which the shortlist by pooled regions changes nothing; peak_gb largest anonymous memory of the process (mapped files
+counted apart, in mapped_gb); build_s indexes over the sentences, flat and ivf; seconds all of it.
 """
 
 import json
@@ -26,14 +27,18 @@ from benchmarks.synthetic_bank import SyntheticBank
 from memgan import steps
 from memgan.memory import words
 from memgan.memory.bank import MemoryBank
-from memgan.memory.captions import Encoded
 from memgan.memory.retrieval import Queries, nearest
 from memgan.params.memory import Memory
 
 OUT = Path("benchmarks/.out")
 Asked = tuple[Queries, np.ndarray]  # and the rows of the images that they were made from
-REFERENCES, HARD = 50, 20  # queries of the exhaustive searches at the word level, plain and hard ones
-BASE = Memory(strategy="sentence_sentence", text_weight=0.5, candidates=100, index="flat", lists=0, probes=2, code_bytes=32)
+REFERENCES, HARD = (
+    50,
+    14,
+)  # queries of the exhaustive searches at the word level, plain and hard ones: 64 are one pass over the bank
+BY_NUMPY = 5000  # queries of the plain matrix product; more only take longer
+PROBES, RECALL = (2, 4, 8, 16, 32), 0.99
+BASE = Memory(strategy="sentence_sentence", text_weight=0.5, candidates=100, index="flat", lists=0, probes=PROBES[0], code_bytes=32)
 
 
 class PeakMemory(threading.Thread):
@@ -53,15 +58,9 @@ class PeakMemory(threading.Thread):
             time.sleep(0.02)
 
 
-def first(queries: Queries, count: int) -> Queries:
-    """The first queries only."""
-    e = queries.encoded
-    return Queries(queries.captions[:count], Encoded(e.sentences[:count], e.words[:count], e.lengths[:count]))
-
-
 def timed(queries: Queries, bank: MemoryBank, memory: Memory) -> tuple[np.ndarray, float]:
     """First image of each query, and queries a second; indexes are built and files are mapped before."""
-    nearest(first(queries, 8), bank, memory)
+    nearest(queries.first(8), bank, memory)
     start = time.perf_counter()
     rows, _ = nearest(queries, bank, memory)
     return rows[:, 0], len(rows) / (time.perf_counter() - start)
@@ -93,48 +92,65 @@ def sentence_level(bank: MemoryBank, queries: Queries, rows: np.ndarray) -> dict
     figures["build_flat_s"] = time.perf_counter() - start
     exact, figures["sentence_exact_qps"] = timed(queries, bank, BASE)
     flat, figures["faiss_flat_qps"] = plain_faiss(bank, queries.encoded.sentences)
-    product, figures["numpy_qps"] = plain_numpy(bank, queries.encoded.sentences)
-    figures |= {"sentence_exact_recall": float(np.mean(exact == flat)), "numpy_recall": float(np.mean(product == exact))}
+    product, figures["numpy_qps"] = plain_numpy(bank, queries.encoded.sentences[:BY_NUMPY])
+    figures |= {"sentence_exact_recall": float(np.mean(exact == flat)), "numpy_recall": float(np.mean(product == exact[:BY_NUMPY]))}
     figures["sentence_own"] = float(np.mean(exact == rows))
     figures["exact_over_faiss"] = figures["sentence_exact_qps"] / figures["faiss_flat_qps"]
     for kind in ("ivf", "pq"):
-        memory = BASE.model_copy(update={"index": kind})
-        start = time.perf_counter()
-        bank.index("texts", memory)
-        figures[f"build_{kind}_s"] = time.perf_counter() - start
-        found, figures[f"sentence_{kind}_qps"] = timed(queries, bank, memory)
-        figures[f"sentence_{kind}_recall"] = float(np.mean(found == exact))
+        figures |= approximate(bank, queries, exact, kind)
     figures["build_s"] = figures["build_flat_s"] + figures["build_ivf_s"]
     return figures
 
 
-def word_level(bank: MemoryBank, asked: Asked, hard: Asked, strategy: str, name: str) -> dict[str, float]:
+def approximate(bank: MemoryBank, queries: Queries, exact: np.ndarray, kind: str) -> dict[str, float]:
+    """Recall and speed of an index of this kind for several numbers of lists; the headline is the fewest that reach RECALL."""
+    memory = BASE.model_copy(update={"index": kind})
+    start = time.perf_counter()
+    bank.index("texts", memory)
+    figures = {f"build_{kind}_s": time.perf_counter() - start}
+    for probes in PROBES:
+        found, speed = timed(queries, bank, memory.model_copy(update={"probes": probes}))
+        recall = float(np.mean(found == exact))
+        figures |= {f"sentence_{kind}_{probes}_qps": speed, f"sentence_{kind}_{probes}_recall": recall}
+        steps.log.info("%s, %d lists probed: recall %.4f, %.0f queries/s", kind, probes, recall, speed)
+        if recall >= RECALL:
+            break
+    return figures | {f"{kind}_probes": probes, f"sentence_{kind}_qps": speed, f"sentence_{kind}_recall": recall}
+
+
+def word_level(bank: MemoryBank, asked: Asked, hard: Asked, strategy: str, name: str, probes: int) -> dict[str, float]:
     """Candidates against all images, for several numbers of candidates: recall@1 of plain and of hard queries, and speed."""
     memory = BASE.model_copy(update={"strategy": strategy, "candidates": "all"})
     figures, best = {}, {}
     for kind, (queries, rows) in {"": asked, "_hard": hard}.items():
         start = time.perf_counter()
-        best[kind] = nearest(first(queries, REFERENCES), bank, memory)[0][:, 0]
+        best[kind] = nearest(queries.first(REFERENCES), bank, memory)[0][:, 0]
         figures[f"{name}{kind}_all_qps"] = len(best[kind]) / (time.perf_counter() - start)
         figures[f"{name}{kind}_all_own"] = float(np.mean(best[kind] == rows[:REFERENCES]))
-    for candidates in (30, 100, 300, 1000):
-        some = memory.model_copy(update={"candidates": candidates})
-        at = "" if candidates == BASE.candidates else f"_{candidates}"
+    by_ivf = {"index": "ivf", "probes": probes}
+    for candidates, changes, at in (
+        (30, {}, "_30"),
+        (100, {}, ""),
+        (100, by_ivf, "_by_ivf"),
+        (300, {}, "_300"),
+        (1000, {}, "_1000"),
+    ):
+        some = memory.model_copy(update={"candidates": candidates} | changes)
         found, figures[f"{name}{at}_qps"] = timed(asked[0], bank, some)
         figures[f"{name}{at}_recall"] = float(np.mean(found[:REFERENCES] == best[""]))
         found, _ = timed(hard[0], bank, some)
         figures[f"{name}_hard{at}_recall"] = float(np.mean(found == best["_hard"]))
         said = [figures[key] for key in (f"{name}{at}_recall", f"{name}_hard{at}_recall", f"{name}{at}_qps")]
-        steps.log.info("%s, %d candidates: recall %.2f, hard %.2f, %.0f queries/s", strategy, candidates, *said)
+        steps.log.info("%s, %d candidates%s: recall %.2f, hard %.2f, %.0f queries/s", strategy, candidates, at[:7], *said)
     return figures
 
 
 def without_pooling(bank: MemoryBank, asked: Asked, hard: Asked) -> dict[str, float]:
     """What the shortlist by pooled regions costs and saves: `words_image` on 1000 candidates, all of whose regions are read."""
     memory = BASE.model_copy(update={"strategy": "words_image", "candidates": 1000})
-    found = [timed(first(queries, REFERENCES), bank, memory)[0] for queries, _ in (asked, hard)]
+    found = [timed(queries.first(REFERENCES), bank, memory)[0] for queries, _ in (asked, hard)]
     shortlist, words.SHORTLIST = words.SHORTLIST, 1000
-    exact = [timed(first(queries, REFERENCES), bank, memory) for queries, _ in (asked, hard)]
+    exact = [timed(queries.first(REFERENCES), bank, memory) for queries, _ in (asked, hard)]
     words.SHORTLIST = shortlist
     same = [float(np.mean(a == b)) for a, (b, _) in zip(found, exact, strict=True)]
     return {"unpooled_1000_qps": exact[0][1], "pooled_recall": same[0], "pooled_hard_recall": same[1]}
@@ -151,7 +167,7 @@ def main(
     steps.set_threads(threads)
     memory = PeakMemory()
     memory.start()
-    images = round(82783 * scale)
+    begun, images = time.perf_counter(), round(82783 * scale)
     shutil.rmtree(OUT / "state" / "index", ignore_errors=True)  # else indexes would be read, not built
     synthetic = SyntheticBank(images, captions=5, words=12, side=17, dimension=256, seed=seed)
     start = time.perf_counter()
@@ -168,12 +184,13 @@ def main(
     figures |= sentence_level(bank, *synthetic.queries(bank, queries, words=False))
     asked = synthetic.queries(bank, word_queries, words=True)
     hard = synthetic.queries(bank, HARD, words=True, cosine=0.3)
-    figures |= word_level(bank, asked, hard, "words_words", "words")
-    figures |= word_level(bank, asked, hard, "words_image", "words_image")
+    figures |= word_level(bank, asked, hard, "words_words", "words", int(figures["ivf_probes"]))
+    figures |= word_level(bank, asked, hard, "words_image", "words_image", int(figures["ivf_probes"]))
     figures |= without_pooling(bank, asked, hard)
     for name in ("sentences", "words", "globals", "regions", "pooled"):
         figures[f"{name}_gb"] = 2 * float(np.prod(getattr(bank, name).shape)) / 1e9
     figures |= {"peak_gb": memory.anonymous, "mapped_gb": memory.mapped}
+    figures["seconds"] = time.perf_counter() - begun
     print(json.dumps({name: float(f"{value:.4g}") for name, value in figures.items()}))
 
 

@@ -63,11 +63,20 @@ class SyntheticBank:
         chosen = torch.rand(count, OF_CLUSTER, generator=rng).argsort(dim=1)[:, :OF_IMAGE]
         return vector, self.kinds_of[cluster].gather(1, chosen)
 
+    def sentences(self, start: int, stop: int) -> dict[str, Tensor]:
+        """Sentence keys of all captions of a shard's images, nothing else."""
+        return {
+            "sentences": normalize(self._sentences(start, stop, self.latent(start, stop - start)[0]), dim=2).flatten(0, 1).half()
+        }
+
+    def _sentences(self, start: int, stop: int, vector: Tensor) -> Tensor:
+        return vector[:, None] + REST * self.directions(self.rng("caption", start), stop - start, self.captions)  # [n, c, D]
+
     def text(self, start: int, stop: int) -> dict[str, Tensor]:
         """Keys of all captions of a shard's images."""
         count = stop - start
         vector, kinds = self.latent(start, count)
-        sentences = vector[:, None] + REST * self.directions(self.rng("caption", start), count, self.captions)  # [n, c, D]
+        sentences = self._sentences(start, stop, vector)
         drawn = torch.randint(OF_IMAGE, (count, self.captions * self.words), generator=self.rng("word", start))
         kind = self.kinds[kinds.gather(1, drawn)].view(count, self.captions, self.words, -1)
         words = normalize(kind + normalize(sentences, dim=2)[:, :, None], dim=3)

@@ -44,6 +44,25 @@ def generate(
 
 @app.command()
 @guarded
+def retrieve(
+    captions: Annotated[list[str] | None, Argument(help="one or more captions, each in quotes", show_default=False)] = None,
+    dataset: Annotated[str, Option(help="data set whose memory is searched")] = "birdworld",
+    file: Annotated[Path | None, Option("--captions", help="text file, one caption a line", show_default=False)] = None,
+    k: Annotated[int, Option("-k", help="neighbours of each caption")] = 5,
+    strategy: Annotated[
+        str | None, Option(help="how captions and images are compared; `memory.strategy` of params.yaml", show_default=False)
+    ] = None,
+    out: Annotated[Path, Option(help="folder for contact sheets")] = Path("retrieved"),
+    as_json: Annotated[bool, Option("--json", help="as one JSON array, with all captions of each neighbour")] = False,
+) -> None:
+    """Finds the training images nearest to captions: a line a neighbour with its score, and a contact sheet a caption."""
+    from memgan.report.lookup import retrieve_captions
+
+    typer.echo(retrieve_captions(read_captions(captions or [], file, "retrieve"), dataset, k, strategy, out, as_json))
+
+
+@app.command()
+@guarded
 def describe(
     dataset: Annotated[str, Option(help="data set whose networks are described")] = "birdworld",
     run: Annotated[str, Option(help="a name under `runs` in params.yaml")] = "ours",
@@ -104,7 +123,7 @@ def download(
         )
 
 
-def read_captions(given: list[str], file: Path | None) -> list[str]:
+def read_captions(given: list[str], file: Path | None, command: str = "generate") -> list[str]:
     """Captions of the command line and of the file, in order. Raises InputError if there is none."""
     from memgan.errors import InputError
 
@@ -114,7 +133,7 @@ def read_captions(given: list[str], file: Path | None) -> list[str]:
         raise InputError(f"{file}: cannot be read as UTF-8 text ({fault}); give a text file with one caption a line") from None
     captions = [text.strip() for text in [*given, *lines] if text.strip()]
     if not captions:
-        raise InputError(f"{file or 'generate'}: no caption given; type one in quotes, or --captions FILE with one a line")
+        raise InputError(f"{file or command}: no caption given; type one in quotes, or --captions FILE with one a line")
     return captions
 
 

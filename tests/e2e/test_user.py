@@ -1,4 +1,6 @@
-"""What a user does once the chain has run: draw pictures."""
+"""What a user does once the chain has run: draw pictures, search the memory, measure the retrieval."""
+
+import csv
 
 import pytest
 from PIL import Image
@@ -28,6 +30,22 @@ def test_the_same_seed_draws_the_same_pictures(chain: Clone):
     one, two, three = (next((chain.path / out).glob("*/1.png")).read_bytes() for out in ("one", "two", "three"))
     assert one == two
     assert one != three
+
+
+def test_retrieval_is_measured_and_searched(chain: Clone):
+    assert chain.snakemake("results/retrieval.csv") == ["examples", "examples", "retrieval", "retrieval", "retrieval_table"]
+    assert chain.planned("results/retrieval.csv") == []
+    assert chain.planned() == []
+    with (chain.path / "results/retrieval.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["dataset"] for row in rows} == {"birdworld", "sceneworld"}
+    assert {"object categories (IoU)"} <= {row["metric"] for row in rows if row["dataset"] == "sceneworld"}
+    assert {"class, own image left out"} <= {row["metric"] for row in rows if row["dataset"] == "birdworld"}
+    assert (chain.path / "results/sceneworld/retrieval/neighbours.pdf").is_file()
+    assert "ms_per_query" in (chain.path / "logs/retrieval/birdworld.json").read_text()
+    said = chain.run('PYTHONPATH=src python -m memgan.cli retrieve -k 3 "a red bird"').stdout
+    assert said.startswith("a red bird (both)\n   1  ")
+    assert (chain.path / said.split()[-1]).is_file()
 
 
 @pytest.mark.parametrize(

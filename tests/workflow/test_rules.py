@@ -53,6 +53,13 @@ def test_other_runs_and_figures_are_made_by_name(clone: Clone):
 
 
 @pytest.mark.xdist_group("rules")
+def test_retrieval_is_measured_without_training_a_gan(clone: Clone):
+    upstream = ["render", "preprocess", "vocabulary", "damsm", "vgg", "features", "bank"]
+    wanted = dict.fromkeys([*upstream, "retrieval", "examples"], 2) | {"retrieval_table": 1}
+    assert Counter(clone.planned("results/retrieval.csv")) == wanted
+
+
+@pytest.mark.xdist_group("rules")
 def test_own_data_is_downloaded_and_not_rendered(clone: Clone):
     assert clone.planned("results/photos/images") == ["download", "preprocess"]
 

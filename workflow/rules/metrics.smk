@@ -62,3 +62,33 @@ rule metrics:
         "--evaluator {input.evaluator} --reference {input.reference} "
         "--out {output.metrics} {input.samples} "
         "--log {log}"
+
+
+rule retrieval:
+    input:
+        images="results/{dataset}/images",
+        vocabulary="results/{dataset}/vocabulary.json",
+        damsm="results/{dataset}/damsm.safetensors",
+        bank="results/{dataset}/bank",
+        code=code("memgan.metrics.retrieval"),
+    output:
+        scores=report("results/{dataset}/retrieval.json", "../report/retrieval.rst", category="Scores"),
+    log:
+        "logs/retrieval/{dataset}.log",
+        times="logs/retrieval/{dataset}.json",
+    benchmark:
+        "logs/retrieval/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+        gpu=GPU,
+    params:
+        entries=needs("seed", "threads", "data.{dataset}.source", *blocks("images", "damsm", "memory")),
+    shell:
+        "PYTHONPATH=src python -m memgan.metrics.retrieval "
+        "--dataset {wildcards.dataset} "
+        "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} "
+        "--bank {input.bank} --out {output.scores} --times {log.times} "
+        "--log {log[0]}"

@@ -57,6 +57,55 @@ rule figures:
         "--log {log} {input.samples}"
 
 
+rule examples:
+    input:
+        images="results/{dataset}/images",
+        scores="results/{dataset}/retrieval.json",
+        code=code("memgan.report.examples"),
+    output:
+        figure=report(
+            directory("results/{dataset}/retrieval"),
+            patterns=["{name}.png"],
+            caption="../report/examples.rst",
+            category="Figures",
+        ),
+    log:
+        "logs/examples/{dataset}.log",
+    benchmark:
+        "logs/examples/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs(*blocks("images")),
+    shell:
+        "PYTHONPATH=src python -m memgan.report.examples "
+        "--dataset {wildcards.dataset} "
+        "--images {input.images} --scores {input.scores} --out {output.figure} "
+        "--log {log}"
+
+
+rule retrieval_table:
+    input:
+        scores=expand("results/{dataset}/retrieval.json", dataset=config["datasets"]),
+        figures=expand("results/{dataset}/retrieval", dataset=config["datasets"]),
+        code=code("memgan.report.retrieval"),
+    output:
+        csv=report("results/retrieval.csv", "../report/retrieval_table.rst", category="Tables"),
+        md="results/retrieval.md",
+    log:
+        "logs/retrieval_table.log",
+    benchmark:
+        "logs/retrieval_table.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs("datasets"),
+    shell:
+        "PYTHONPATH=src python -m memgan.report.retrieval "
+        "--out {output.csv} --wide {output.md} "
+        "--log {log} {input.scores} {input.figures}"
+
+
 rule all:
     input:
         rules.table1.output,

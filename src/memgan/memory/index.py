@@ -3,6 +3,8 @@
 FAISS hands over near vectors, by `flat` (exact), `ivf` (inverted lists) or `pq` (inverted lists of product codes); their scores are
 then computed anew in float64, so that neither the batch, the threads nor the device decide between close ones, and equal scores go
 by row. With `flat` the answer is exact: a query whose last image could be tied with one that was not fetched is searched deeper.
+
+Inverted lists are built in RAM once, left in a file and from then on memory-mapped: only what a search looks at is read.
 """
 
 from collections.abc import Iterator
@@ -48,7 +50,8 @@ class SentenceIndex:
 
     def __init__(self, table: Table, memory: Memory, cache: Path | None = None):
         self.table, self.kind = table, memory.index
-        self.images = len(np.unique(table.owner))
+        counts = np.bincount(table.owner)
+        self.images, self.most = int(np.count_nonzero(counts)), int(counts.max(initial=1))  # most vectors of an image
         faiss.omp_set_num_threads(torch.get_num_threads())
         self.index = _cached(table, memory, cache) if cache and memory.index != "flat" else _built(table, memory)
         self.device = self.index
@@ -66,7 +69,8 @@ class SentenceIndex:
             raise ValueError(f"{depth} of {self.images} images")
         faiss.omp_set_num_threads(torch.get_num_threads())
         rows, scores = np.empty((len(queries), depth), np.int64), np.empty((len(queries), depth), np.float32)
-        fetch = min(len(self.table), (2 * depth + 6) * (OVERFETCH if self.kind == "pq" else 1))
+        enough = depth * self.most if depth > 1 else 2  # vectors that cannot be of fewer images than `depth`
+        fetch = min(len(self.table), (enough + 6) * (OVERFETCH if self.kind == "pq" else 1))
         for start in range(0, len(queries), BLOCK):
             part = slice(start, start + BLOCK)
             these = np.ascontiguousarray(queries[part], dtype=np.float32)
@@ -162,11 +166,17 @@ def _sample(table: Table, count: int) -> np.ndarray:
 
 
 def _cached(table: Table, memory: Memory, path: Path) -> faiss.Index:
-    """The index in the file `path`, or built and left there for the next process."""
-    if path.is_file():
+    """The index whose file is `path`, or built and left there for this process and the next; one that has changed is built anew."""
+    note = path.with_suffix(".json")
+    if not (path.is_file() and note.is_file() and artifacts.read_json(note)["sha256"] == artifacts.sha256(path)):
+        log.info("index: building %s over %d vectors", memory.index, len(table))
+        index = _built(table, memory)
+        with artifacts.atomic_file(path) as temporary:
+            faiss.write_index(index, str(temporary))
+        artifacts.write_json(note, {"sha256": artifacts.sha256(path)})
+        del index
+    if faiss.get_num_gpus() > 0:
         return faiss.read_index(str(path))
-    log.info("index: building %s over %d vectors", memory.index, len(table))
-    index = _built(table, memory)
-    with artifacts.atomic_file(path) as temporary:
-        faiss.write_index(index, str(temporary))
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0  # the system reads ahead; 32 threads a search do not pay
     return index

@@ -29,6 +29,12 @@ class Queries:
     own: np.ndarray | None = None  # Q, rows that the oracle gives back
     seed: int = 0  # of `random`
 
+    def first(self, count: int) -> "Queries":
+        """The first `count` of them."""
+        e, own = self.encoded, None if self.own is None else self.own[:count]
+        few = Encoded(e.sentences[:count], e.words[:count], e.lengths[:count])
+        return Queries(self.captions[:count], few, own, self.seed)
+
 
 def sentence_sentence(queries: Queries, bank: MemoryBank, memory: Memory, depth: int) -> Found:
     """Cosine of s with the image's captions' s, the largest."""

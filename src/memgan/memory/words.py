@@ -20,7 +20,7 @@ LOOSE = 1e-4  # more than the float32 error of a word-level score
 DECIMALS = 9  # float64 scores are rounded to these, so that equal images have equal scores
 SHORTLIST = 64  # candidates of `words_image` whose regions are read, chosen by their pooled regions
 QUERIES = 64  # queries for which the whole bank is gone through once
-NUMBERS = 1 << 25  # numbers in the largest block of an exhaustive search: 128 MiB in float32
+NUMBERS = 1 << 22  # numbers in the largest block of an exhaustive search: 16 MiB in float32, twice as fast as 128
 
 T = TypeVar("T")
 Found = tuple[np.ndarray, np.ndarray]

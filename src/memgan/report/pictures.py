@@ -1,5 +1,6 @@
 """Figures that show images: samples beside their retrieved images (paper, Fig. 3), and many z for one caption (Fig. 5)."""
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -70,6 +71,11 @@ def samples_figure(samples: Samples, neighbour: Neighbour) -> Figure:
 def shortened(caption: str, letters: int = LETTERS, lines: int = LINES) -> str:
     """The caption on at most so many lines of so many letters."""
     return "\n".join(textwrap.wrap(caption, letters, max_lines=lines, placeholder=" ..."))
+
+
+def slug(caption: str) -> str:
+    """The caption as a folder's name: its first words, letters and digits only."""
+    return "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8]) or "caption"
 
 
 def diversity_figure(samples: Samples, neighbour: Neighbour) -> Figure:

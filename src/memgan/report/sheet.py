@@ -1,6 +1,5 @@
 """A caption in, pictures out: what `memgan generate` does (the paper's red box in Fig. 2: retrieve, then generate)."""
 
-import re
 import textwrap
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from memgan.errors import InputError
 from memgan.gan.sample import Painter
 from memgan.params.data import Images
 from memgan.params.load import Settings
+from memgan.report.pictures import slug
 from memgan.report.style import DPI, WIDTH, styled
 from memgan.steps import log, set_threads
 
@@ -51,11 +51,6 @@ def generate(captions: list[str], dataset: str, run: str, trained: int | None, c
         write_pictures(place, contact_sheet(caption, note, folder.centre(row, size), stages), stages[-1])
         write_text(place / "caption.txt", f"{caption}\n{note}\n")
         log.info("%s: %s and %d pictures", caption, place / "sheet.png", count)
-
-
-def slug(caption: str) -> str:
-    """The caption as a folder's name: its first words, letters and digits only."""
-    return "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8]) or "caption"
 
 
 def write_pictures(place: Path, sheet: Figure, pictures: np.ndarray) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.encoders.damsm import load_damsm
 from memgan.errors import InputError
+from memgan.memory import bank as bank_step
+from memgan.memory import shards
 from memgan.memory.bank import MemoryBank, pool
 from memgan.memory.retrieval import retrieve
 from tests.banks import memory_block
@@ -68,6 +71,40 @@ def test_a_caption_does_not_depend_on_its_company(world):
         alone = world.captions.encode([captions[i]])
         assert np.array_equal(alone.sentences[0], together.sentences[i])
         assert np.array_equal(alone.words[0], together.words[i])
+
+
+def test_a_killed_build_goes_on_with_the_next_shard_and_ends_in_the_same_bytes(world, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 4 * 2 * 16 * (16 + 16 + 1))  # four images a shard
+    world.features()
+    whole = {path.name: path.read_bytes() for path in world.bank().iterdir()}
+    shutil.rmtree(world.root / "bank")
+    real, asked = bank_step.image_keys, []
+
+    def killed(*arguments):
+        asked.append(arguments[-2])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(bank_step, "image_keys", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.bank()
+    assert not (world.root / "bank").exists()
+    assert {path.name: path.read_bytes() for path in world.bank().iterdir()} == whole
+    assert asked == [0, 4, 4, 8]  # the first shard is kept, the one that was being made is made again
+
+
+@pytest.mark.parametrize("part", ["text", "image"])
+def test_a_changed_or_cut_shard_is_refused_by_name(world, made, part):
+    path = world.root / "bank" / f"{part}-00000.safetensors"
+    content = path.read_bytes()
+    strategy = "sentence_sentence" if part == "text" else "sentence_image"
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match=rf"bank/{part}-00000\.safetensors: its contents have changed"):
+        retrieve(["a red bird"], MemoryBank(world.root / "bank"), world.captions, memory_block(strategy=strategy))
+    path.write_bytes(content[:-1])
+    with pytest.raises(InputError, match=rf"bank/{part}-00000\.safetensors: cut off or changed"):
+        MemoryBank(world.root / "bank")
 
 
 def test_features_of_other_images_are_refused(world):

@@ -1,6 +1,8 @@
 """Writing shard by shard: kills, stale states, damaged files."""
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -158,6 +160,24 @@ def test_a_damaged_header_is_refused_by_name(out):
 def test_a_folder_without_manifest_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"manifest\.json: there is no such file"):
         Shards(tmp_path)
+
+
+def test_a_build_of_ten_times_the_images_takes_no_more_memory(tmp_path):
+    """The largest size of a process that builds 4 and then 40 shards of 4 MB; a shard that were kept would add its 4 MB."""
+    code = """import resource, sys
+from pathlib import Path
+import torch
+from memgan.memory import shards
+make = lambda start, stop: {"x": torch.full((stop - start, 1 << 20), float(start)).half()}
+shards.SHARD_BYTES = 4 << 20
+for images in (8, 8, 80):
+    shards.build(Path(sys.argv[1]) / str(images), [shards.Part("x", images, 2 << 20, make)], {}, {"images": images})
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True).stdout
+    _, before, after = map(int, said.split())
+    assert len(list((tmp_path / "80").glob("*.safetensors"))) == 40
+    assert after - before < 40
 
 
 def test_ram_holds_one_shard_whatever_the_number_of_images():
