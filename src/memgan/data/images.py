@@ -65,7 +65,7 @@ def _read(data: bytes, cut_of: Callable[[int, int], "Cut"] | None) -> tuple[Imag
             cut, factor = None, 1
             if cut_of is not None:
                 cut = cut_of(*(image.size[::-1] if orientation in TURNED else image.size))
-                factor = _draft(image, cut)
+                factor = 1 if orientation in UPRIGHT else _draft(image, cut)  # turned, its last pixels would come first
             return _upright(to_rgb(image), orientation), cut, factor
     except UnusableError:
         raise
