@@ -18,7 +18,7 @@ from memgan.data.cutouts import CutOut, cut_outs
 from memgan.data.download import check_roles, local
 from memgan.data.readers import cub
 from memgan.data.readers.records import Skips
-from memgan.data.scene_texts import Thing, captions, category_of, nearest, phrase
+from memgan.data.scene_texts import Thing, captions, category_of, colour_of, phrase
 from memgan.data.worlds.drawing import jpeg
 from memgan.data.worlds.packing import rng_for, zipped
 from memgan.errors import InputError
@@ -120,7 +120,7 @@ def backdrop(side: int, rng: np.random.Generator) -> tuple[Image.Image, str]:
     share = np.linspace(0, 1, side)[:, None, None]  # [h, 1, 1]
     colours = (1 - share) * above + share * below + rng.normal(0, NOISE, (side, side, 1))
     middle = (above + below) / 2
-    return Image.fromarray(np.clip(np.rint(colours), 0, 255).astype(np.uint8)), nearest(tuple(int(c) for c in middle))
+    return Image.fromarray(np.clip(np.rint(colours), 0, 255).astype(np.uint8)), colour_of(tuple(float(level) for level in middle))
 
 
 def sized(image: Image.Image, side: int, rng: np.random.Generator) -> Image.Image:

@@ -1,17 +1,16 @@
 """Captions of composed scenes: what stands in them, by their authors' names or by category, where, and on what."""
 
+import colorsys
 import re
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
-COLOURS = {
-    "red": (200, 50, 50), "orange": (230, 140, 50), "yellow": (225, 215, 80), "green": (80, 180, 80), "turquoise": (80, 200, 190),
-    "blue": (70, 100, 210), "purple": (130, 80, 180), "pink": (225, 130, 180), "brown": (130, 95, 65), "grey": (140, 140, 140),
-}  # fmt: skip
+HUES = {15: "red", 45: "orange", 70: "yellow", 160: "green", 190: "turquoise", 255: "blue", 290: "purple", 345: "pink", 360: "red"}
+PALE, DARK = 0.15, 0.6  # saturation below which a colour is grey, value below which orange is brown
 NUMBERS = {2: "two", 3: "three", 4: "four"}
-UNCHANGED = ("fish", "fruit")  # their plural
+UNCHANGED = ("fish",)  # their plural
 
 
 class Thing(NamedTuple):
@@ -57,9 +56,13 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def nearest(colour: tuple[int, ...]) -> str:
-    """The name of the nearest colour."""
-    return min(COLOURS, key=lambda name: sum((a - b) ** 2 for a, b in zip(COLOURS[name], colour, strict=True)))
+def colour_of(colour: tuple[float, ...]) -> str:
+    """The name of a colour, red, green and blue in 0..255."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(level / 255 for level in colour))
+    if saturation < PALE:
+        return "grey"
+    name = next(name for end, name in HUES.items() if 360 * hue <= end)
+    return "brown" if name == "orange" and value < DARK else name
 
 
 def captions(things: list[Thing], backdrop: str, rng: np.random.Generator) -> list[str]:

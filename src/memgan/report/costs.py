@@ -28,11 +28,11 @@ def step_multiply_adds(networks: Mapping[str, int], train: Train) -> int:
 
     Backward is twice forward: once for the weights, once for the layer's input. The generator: forward and backward. Each
     discriminator: forward and backward on real and on fake images; then forward and, for the images only, backward in the
-    generator's turn; the gradient penalty, every `r1_interval` steps, about four times its forward pass. DAMSM's image encoder is
+    generator's turn; the gradient penalty, every `r1_interval` steps, about three times its forward pass. DAMSM's image encoder is
     frozen: forward, and backward for the images. The text encoder: forward.
     """
     discriminators = sum(count for name, count in networks.items() if name.startswith("discriminator"))
-    penalty = 4 * discriminators / train.r1_interval if train.r1_gamma > 0 else 0
+    penalty = 3 * discriminators / train.r1_interval if train.r1_gamma > 0 else 0
     judge = 2 * networks["image encoder"] if train.damsm_weight > 0 else 0
     return round(3 * networks["generator"] + (2 * 3 + 2) * discriminators + penalty + judge + networks["text encoder"])
 

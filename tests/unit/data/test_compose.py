@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from memgan.data import compose, download, preprocess
 from memgan.data.cutouts import cut_out
 from memgan.data.images import UnusableError
-from memgan.data.scene_texts import Thing, captions, category_of, counted, nearest, phrase
+from memgan.data.scene_texts import Thing, captions, category_of, colour_of, counted, phrase
 from memgan.data.shards import ImageFolder
 from memgan.data.source import members
 from memgan.errors import InputError
@@ -70,7 +70,8 @@ def test_words_of_scenes():
     assert [category_of(name) for name in (*KINDS, "x.Grass", "9.Sea_urchins")] == ["bird", "fish", "fruit", "grass", "sea urchin"]
     crow, hen, pear = Thing("bird", "a crow", 10, 10), Thing("bird", "a hen", 50, 20), Thing("fruit", "a pear", 90, 5)
     assert counted([crow, pear, hen]) == ["two birds", "a fruit"]
-    assert nearest((75, 95, 205)) == "blue"
+    named = {(75, 95, 205): "blue", (190, 60, 110): "pink", (150, 150, 140): "grey", (120, 85, 50): "brown", (200, 40, 40): "red"}
+    assert {colour: colour_of(colour) for colour in named} == named
     for things in ([crow], [crow, hen], [crow, hen, pear]):
         lines = captions(things, "orange", np.random.default_rng(2))
         assert len(set(lines)) == compose.CAPTIONS

@@ -31,12 +31,16 @@ def here(tmp_path, monkeypatch):
     steps.log.handlers.clear()
 
 
-def sources(skipped: int = 1, **more) -> Path:
+def sources(**more) -> None:
     images, captions = cub_members(COUNT)
     images[BROKEN] = b"no picture"
     files = {"images": pack(Path("images.tgz"), images), "captions": pack(Path("captions.tgz"), captions)}
-    write_params(Path(), CUB | {"max_skipped": skipped} | more, {"size": 16, "short_side": 20})
-    return write_sources(Path("sources.json"), "cub", files)
+    write_sources(Path("sources.json"), "cub", files)
+    params(1, **more)
+
+
+def params(skipped: int, short_side: int = 20, **more) -> None:
+    write_params(Path(), CUB | {"max_skipped": skipped} | more, {"size": 16, "short_side": short_side})
 
 
 def bytes_of(folder: str) -> dict[str, bytes]:
@@ -116,27 +120,28 @@ def test_what_is_damaged_is_done_again(monkeypatch, damage):
 
 
 def test_another_state_is_not_gone_on_with_unless_only_the_limit_changed(monkeypatch):
-    sources(0)
+    sources()
+    params(0)
     said: list[str] = []
     monkeypatch.setattr(steps.log, "info", lambda text, *values: said.append(text % values))
     with pytest.raises(InputError, match=r"bird.no_0007.jpg: does not decode .* raise `data.own.source.max_skipped`"):
         preprocess.main("own", Path("sources.json"), Path("out/images"), 1)
-    sources(1)
+    params(1)
     made("out")
     assert any(line.startswith("resuming after 4 records") for line in said)
-    sources(0)
+    params(0)
     with pytest.raises(InputError):
         preprocess.main("own", Path("sources.json"), Path("out/images"), 1)
-    write_params(Path(), CUB | {"max_skipped": 1}, {"size": 16, "short_side": 22})
+    params(1, short_side=22)
     said.clear()
     made("out")
     assert any("the stale state" in line for line in said) and not any(line.startswith("resuming") for line in said)
 
 
 def test_a_killed_process_goes_on(monkeypatch, tmp_path):
-    images, captions = cub_members(150)
+    images, captions = cub_members(700)
     files = {"images": pack(Path("images.tgz"), images), "captions": pack(Path("captions.tgz"), captions)}
-    write_params(Path(), CUB, {"size": 256, "short_side": 304})
+    write_params(Path(), CUB, {"size": 64, "short_side": 76})
     write_sources(Path("sources.json"), "cub", files)
     command = [sys.executable, "-m", "memgan.data.preprocess", "--dataset", "own", "--sources", "sources.json", "--processes", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}

