@@ -141,7 +141,8 @@ def word_level(bank: MemoryBank, asked: Asked, hard: Asked, strategy: str, name:
         found, _ = timed(hard[0], bank, some)
         figures[f"{name}_hard{at}_recall"] = float(np.mean(found == best["_hard"]))
         said = [figures[key] for key in (f"{name}{at}_recall", f"{name}_hard{at}_recall", f"{name}{at}_qps")]
-        steps.log.info("%s, %d candidates%s: recall %.2f, hard %.2f, %.0f queries/s", strategy, candidates, at[:7], *said)
+        whose = f"{candidates} candidates{' by ivf' if changes else ''}"
+        steps.log.info("%s, %s: recall %.2f, hard %.2f, %.0f queries/s", strategy, whose, *said)
     return figures
 
 

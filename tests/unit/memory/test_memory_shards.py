@@ -1,6 +1,7 @@
 """Writing shard by shard: kills, stale states, damaged files."""
 
 import json
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -174,7 +175,8 @@ for images in (8, 8, 80):
     shards.build(Path(sys.argv[1]) / str(images), [shards.Part("x", images, 2 << 20, make)], {}, {"images": images})
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
-    said = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True).stdout
+    env = os.environ | {"PYTHONPATH": str(Path(shards.__file__).parents[2])}
+    said = subprocess.check_output([sys.executable, "-c", code, str(tmp_path)], env=env, text=True)
     _, before, after = map(int, said.split())
     assert len(list((tmp_path / "80").glob("*.safetensors"))) == 40
     assert after - before < 40
