@@ -55,7 +55,7 @@ def test_a_rule_declares_only_entries_that_its_step_can_read(chain: Clone):
         assert idle <= LISTS, f"rule {name} declares {sorted(idle)}, which {module} does not read"
 
 
-LISTS = {"datasets", "seeds", "shards"}  # say which jobs there are
+LISTS = {"datasets", "methods", "seeds", "shards"}  # say which jobs there are
 
 
 def key_read(declared: str, read: str) -> bool:
