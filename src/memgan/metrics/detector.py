@@ -43,6 +43,8 @@ class Darknet:
         except self.cv2.error as fault:
             why = str(fault).rpartition("error: ")[2]
             raise InputError(f"{cfg}, {weights}: OpenCV can't run them ({why}); they must be a Darknet detector's") from None
+        if weights.stat().st_size != (size := self._bytes(weights)):
+            raise InputError(f"{weights}: has {weights.stat().st_size} bytes, {cfg} needs {size}; they must be of one detector")
         if known != categories:
             raise InputError(
                 f"{cfg}: it tells {known} categories apart, the data set has {categories}; give the detector of its own"
@@ -51,6 +53,14 @@ class Darknet:
     def __call__(self, images: np.ndarray) -> list[list[Detection]]:
         """What is found in uint8 RGB images [B, H, W, 3]: a list an image."""
         return [self._kept(rows) for rows in self._forward(images)]
+
+    def _bytes(self, weights: Path) -> int:
+        """Size of the weights' file that the network needs: OpenCV itself takes any, and reads on past its end."""
+        layers = [self.network.getLayer(name) for name in self.network.getLayerNames()]
+        numbers = sum(blob.size for layer in layers if layer.type != "Region" for blob in layer.blobs)
+        with weights.open("rb") as file:
+            major, minor, _ = np.frombuffer(file.read(12), "<i4")  # version; then the images seen in training
+        return 12 + (8 if 10 * major + minor >= 2 else 4) + 4 * numbers
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         """Rows of all [yolo] layers: [B, boxes, 5 + C]: centre, size, objectness, and objectness times each probability.

@@ -135,13 +135,32 @@ def test_another_number_of_categories_is_refused(tmp_path: Path) -> None:
         Darknet(*write(tmp_path, *colours()), block(), 80)
 
 
-@pytest.mark.parametrize("damage", ["no cfg", "a cfg of something else", "weights cut short"])
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    cfg, weights = write(tmp_path, *colours())
+    size = weights.stat().st_size
+    for content in (weights.read_bytes()[:-4], weights.read_bytes() + bytes(4)):
+        weights.write_bytes(content)
+        with pytest.raises(InputError, match=rf"tiny\.weights: has {len(content)} bytes, .*tiny\.cfg needs {size}"):
+            Darknet(cfg, weights, block(), CLASSES)
+
+
+def test_a_normalised_convolution_has_four_numbers_more_a_channel(tmp_path: Path) -> None:
+    cfg, weights = write(tmp_path, *colours())
+    cfg.write_text(CFG.replace("filters=", "batch_normalize=1\nfilters="))
+    head, bias, kernel = np.split(np.frombuffer(weights.read_bytes(), np.float32), [5, 5 + 2 * (5 + CLASSES)])
+    plain = [bias, np.ones_like(bias), np.zeros_like(bias), np.ones_like(bias)]  # bias, scale, mean, variance
+    weights.write_bytes(np.concatenate([head, *plain, kernel]).tobytes())
+    found = Darknet(cfg, weights, block(), CLASSES)(PICTURES)
+    assert [sorted(d.category for d in one) for one in found] == [[0], [], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("damage", ["no cfg", "no weights", "a cfg of something else"])
 def test_files_that_are_no_detector_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     cfg, weights = write(tmp_path, *colours())
     if damage == "no cfg":
         cfg.unlink()
-    elif damage == "weights cut short":
-        weights.write_bytes(weights.read_bytes()[:60])
+    elif damage == "no weights":
+        weights.unlink()
     else:
         cfg.write_text("[net]\nwidth=64\n\n[nonsense]\nx=1\n")
     with pytest.raises(InputError, match="they must be a Darknet detector's") as fault:
