@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import load_yaml
 from packaging.requirements import Requirement
 
 from memgan.params.schema import schema
@@ -89,6 +90,12 @@ def test_other_runs_are_recorded_apart(mocked: Clone):
     assert mocked.repro() == []
     assert mocked.repro("-P") == sorted(f"ablations/dvc.yaml:{rule}" for rule in rules)
     assert mocked.planned(asked) == []
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "tests/e2e/params.yaml"])
+def test_dvc_reads_the_same_parameters(path: str):
+    """Its YAML is another, which refuses `[https://...]` without quotes."""
+    assert load_yaml(str(ROOT / path)) == yaml.safe_load((ROOT / path).read_text())
 
 
 def test_the_schema_says_what_the_classes_say():
