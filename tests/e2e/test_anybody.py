@@ -29,7 +29,7 @@ def hand_in(clone: Clone) -> None:
             for record in read_json(shard.with_suffix(".json"))["samples"]:
                 name = f"{record['index']:06d}.png"
                 writer.writerow([name, record["caption_id"]])
-                zipped.write(clone.path / "theirs" / name, name)
+                zipped.writestr(name, (clone.path / "theirs" / name).read_bytes())
 
 
 def rows(clone: Clone, method: str) -> dict[str, tuple[str, ...]]:
