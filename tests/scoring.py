@@ -62,7 +62,8 @@ class World:
         parts = ("images", "vocabulary.json", "damsm.safetensors", "evaluator.safetensors")
         self.inputs = Inputs(*(folder / part for part in parts))
         self.rows = {split: self._split(split, count) for split, count in (("train", train), ("test", test))}
-        index = self.rows | {"classes": [f"class {c}" for c in range(4)], "categories": [], "manifest": {}}
+        categories = sceneworld.CATEGORIES if name == "sceneworld" else ()
+        index = self.rows | {"classes": [f"class {c}" for c in range(4)], "categories": categories, "manifest": {}}
         (self.inputs.images / "index.json").write_text(json.dumps(index), encoding="utf-8")
         self._encoders()
 
@@ -96,7 +97,7 @@ class World:
         artifacts.save_tensors(self.inputs.evaluator, judge.state_dict(), said)
 
     def samples(self, count: int, shards: int = 2, folder: str = "samples", seed: int = 0) -> list[Path]:
-        """Noisy test images as samples of a run, in shards; returns the tar files."""
+        """Noise as samples of a run, in shards; returns the tar files."""
         rng = np.random.default_rng(seed)
         records, pictures = [], []
         for index in range(count):
@@ -111,6 +112,14 @@ class World:
         for path, part in zip(paths, parts, strict=True):
             write_samples(path, [records[i] for i in part], [pictures[i] for i in part])
         return paths
+
+    def extra(self, name: str, captions: int, images: int) -> tuple[Path, list[dict[str, Any]]]:
+        """Noise in the form of the samples for SOA or diversity: each caption `images` times; its tar and records."""
+        rng, path = np.random.default_rng(1), self.folder / "more" / f"{name}.tar"
+        rows = [(row, entry) for row, entry in enumerate(self.rows["test"][:captions]) for _ in range(images)]
+        records = [record(i, row, entry["captions"][0], f"{entry['id']}#0", 0) for i, (row, entry) in enumerate(rows)]
+        write_samples(path, records, rng.integers(0, 256, (len(rows), SIZE, SIZE, 3), dtype=np.uint8))
+        return path, records
 
 
 def record(index: int, row: int, caption: str, caption_id: str, neighbour: int) -> dict[str, Any]:

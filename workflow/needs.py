@@ -35,9 +35,14 @@ def needs(*keys: str) -> Entries:
     return Entries(keys)
 
 
-def blocks(*names: str) -> list[str]:
+def blocks(*names: str, dataset: str = "{dataset}") -> list[str]:
     """Keys of blocks and of what the data set changes of them."""
-    return [key for name in names for key in (name, f"data.{{dataset}}.{name}")]
+    return [key for name in names for key in (name, f"data.{dataset}.{name}")]
+
+
+def methods(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods under `methods` whose data set the table is about."""
+    return {name: entry for name, entry in config["methods"].items() if entry["dataset"] in config["datasets"]}
 
 
 def lookup(tree: Mapping[str, Any], key: str) -> Any:

@@ -47,9 +47,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Protocol, Real]:
     birds = WorldBlock(name="birdworld", train_images=1, test_images=1, side=48, pose=0.0)
     source = Renderings(birds, geometry, params.images, params.batch, seed=0)
     torch.manual_seed(0)
-    network = Evaluator(params.width, params.features, SIZE, dict(sorted(source.heads.items())))
-    order = [list(source.heads).index(name) for name in network.heads]
-    source.targets = source.targets[:, order]
+    network = Evaluator(params.width, params.features, SIZE, source.heads)
     train(network, source, params, seed=0)
     said = {"step": "memgan.encoders.evaluator", "heads": network.heads}
     said["params"] = {"evaluator": TRAINING, "images": geometry.model_dump()}
@@ -104,6 +102,6 @@ def test_an_evaluator_judges_the_same_after_reading_back(tmp_path: Path) -> None
     judge = Evaluator(4, 6, SIZE, birdworld.ATTRIBUTES).eval()  # as the world's files hold it
     images = torch.rand(3, 3, SIZE, SIZE)
     back, logits = load_evaluator(world.inputs.evaluator), judge.logits(images)
-    assert set(back.heads) == set(birdworld.ATTRIBUTES)
+    assert list(back.heads) == list(birdworld.ATTRIBUTES)
     for name, found in back.logits(images).items():
         assert torch.equal(found, logits[name]), name

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch_fidelity
 
+from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
+from memgan.data.worlds import sceneworld
+from memgan.encoders.evaluator import load_evaluator
 from memgan.errors import InputError
 from memgan.metrics import extractor, measure, reference
 from memgan.metrics.judge import image_quality, inception_score
@@ -31,9 +34,9 @@ def refer(world: World) -> tuple[Path, Path]:
     return paths
 
 
-def score(world: World, samples: list[Path], kept: Path, name: str = "metrics.json") -> dict:
+def score(world: World, samples: list[Path], kept: Path, name: str = "metrics.json", **more: Path) -> dict:
     out = world.folder / name
-    measure.main(samples, world.name, "ours", 0, *vars(world.inputs).values(), kept, out)
+    measure.main(samples, world.name, "ours", 0, *vars(world.inputs).values(), kept, out, **more)
     return json.loads(out.read_text())
 
 
@@ -78,6 +81,43 @@ def test_every_score_names_extractor_and_n(world: World) -> None:
     assert row["metrics"]["FID"]["n"] == 12
     assert set(row["ceilings"]) == {"R-precision", "attribute accuracy", "attribute accuracy (all)"}
     assert found["resolved"]["pooling"] == "avg"
+
+
+def test_soa_has_samples_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted one by one, with what the evaluator's heads say and what the world's reader reads."""
+    monkeypatch.chdir(tmp_path)
+    world = World(tmp_path, "sceneworld")
+    kept, _ = refer(world)
+    path, entries = world.extra("soa", captions=12, images=3)
+    found = score(world, world.samples(40), kept, soa=path)["metrics"]
+    judge, pictures = load_evaluator(world.inputs.evaluator), Samples([path])
+    hits: dict[str, list[bool]] = {}
+    for i, entry in enumerate(entries):
+        logits = judge.logits(to_tensor([pictures.image(i)]))
+        for name, values in sceneworld.read_caption(entry["caption"]).items():
+            if name != "background" and "absent" not in values:
+                hits.setdefault(name, []).append(judge.heads[name][int(logits[name].argmax())] != "absent")
+    assert len(hits) > 3
+    assert found["SOA-C"]["value"] == pytest.approx(100 * np.mean([np.mean(each) for each in hits.values()]), abs=1e-5)
+    assert found["SOA-I"]["value"] == pytest.approx(100 * np.mean([hit for each in hits.values() for hit in each]), abs=1e-5)
+    assert found["SOA-I"]["n"] == sum(map(len, hits.values()))
+    assert (found["SOA-C"]["categories"], found["SOA-C"]["captions"]) == (len(hits), 12)
+
+
+def test_each_extractor_sees_each_set_once_and_real_images_never_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    world, said = World(tmp_path, "sceneworld"), []
+    kept, _ = refer(world)
+    monkeypatch.setattr(extractor.log, "info", lambda text, *values: said.append(text % values))
+    more = {name: world.extra(name, captions=4, images=3)[0] for name in ("soa", "variations")}
+    found = score(world, world.samples(40), kept, **more)["metrics"]
+    assert sorted(line for line in said if "one pass" in line) == [
+        "damsm:sceneworld: one pass over 40 samples",
+        "evaluator:sceneworld: one pass over 12 samples for SOA",
+        "evaluator:sceneworld: one pass over 12 samples for diversity",
+        "evaluator:sceneworld: one pass over 40 samples",
+    ]
+    assert (found["diversity"]["n"], found["diversity"]["groups"]) == (12, 4)
 
 
 def test_scores_are_the_same_bytes_whatever_the_shards(world: World) -> None:

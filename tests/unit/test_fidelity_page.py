@@ -67,10 +67,17 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "train.neighbours": ("own", "own"),
     "train.augment": ("none", "none"),
     "sampling.samples": (30000, 30000),
+    "sampling.soa_images": (3, 3),
     "metrics.real_images": (30000, 30000),
     "metrics.splits": (10, 10),
     "metrics.negatives": (99, 99),
     "metrics.folds": (10, 10),
+    "metrics.fidelity": ("inception-v3-compat", "inception-v3-compat"),
+    "metrics.inception_score": ("evaluator", "inception-v3-compat"),
+    "metrics.fid_tv": (True, True),
+    "metrics.detector": ("evaluator", "yolov3"),
+    "metrics.confidence": (0.5, 0.5),
+    "metrics.overlap": (0.4, 0.4),
 }
 
 
@@ -104,8 +111,8 @@ def resolved(dataset: str, key: str) -> Any:
 
 def written(value: Any) -> str:
     """A value as the page writes it."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
+    if isinstance(value, list | dict):
+        return ", ".join(map(str, value)) or "none"
     words = {True: "true", False: "false", None: "none"}
     return words[value] if value is None or isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 

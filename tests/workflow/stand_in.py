@@ -20,6 +20,8 @@ READS = {
     "encoders.vgg": ["seed", "threads", "features"],
     "gan.train": ["threads", "pooling", "gan", "train"],
     "gan.sample": ["threads", "sampling"],
+    "metrics.variations": ["threads", "sampling"],
+    "metrics.soa_samples": ["threads", "sampling"],
     "metrics.measure": ["pooling", "metrics"],
 }
 

@@ -7,13 +7,14 @@ import pytest
 
 from tests.workflow.clones import Clone
 
-TRAIN_ONWARD = ["metrics", "sample", "sample", "table1", "train"]
+TRAIN_ONWARD = ["metrics", "sample", "sample", "soa", "table1", "train", "variations"]
+SAMPLE_ONWARD = [rule for rule in TRAIN_ONWARD if rule != "train"]
 EDITS = {
     "pooling": ("params.yaml", "pooling: avg", "pooling: max", TRAIN_ONWARD),
     "a run": ("params.yaml", "  ours: {}", "  ours: {train: {lr_g: 0.001}}", TRAIN_ONWARD),
     "code": ("src/memgan/encoders/vgg.py", "VALUE = 0", "VALUE = 1", sorted([*TRAIN_ONWARD, "bank", "features", "vgg"])),
     "code of one step": ("src/memgan/metrics/measure.py", "VALUE = 0", "VALUE = 1", ["metrics", "table1"]),
-    "a data set": ("params.yaml", "    sampling: {}", "    sampling: {batch: 5}", ["metrics", "sample", "sample", "table1"]),
+    "a data set": ("params.yaml", "    sampling: {}", "    sampling: {batch: 5}", SAMPLE_ONWARD),
 }
 QUICK = ("pooling", "a run", "code")
 NO_EDITS = {

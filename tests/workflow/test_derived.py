@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import load_yaml
 from packaging.requirements import Requirement
 
 from memgan.params.schema import schema
@@ -78,19 +79,23 @@ def test_samples_in_other_shards_than_dvc_yaml_names_are_refused(mocked: Clone):
 def test_other_runs_are_recorded_apart(mocked: Clone):
     """A bare `dvc repro` makes Table 1; stages of other runs are derived as they are made."""
     asked = "results/birdworld/untrained/0/metrics.json"
-    rules = {"train", "sample", "metrics"}
+    rules = {"train", "sample", "variations", "soa", "metrics"}
     assert set(mocked.snakemake(asked)) == rules
     assert mocked.status() == {}
     assert mocked.planned(asked) == []
     stages = mocked.run("dvc stage list --name-only ablations/dvc.yaml").stdout.split()
-    assert {stage.partition(":")[2] for stage in stages} == {
-        f"{rule}@birdworld-untrained-0" for rule in ("train", "sample", "metrics")
-    }
+    assert {stage.partition(":")[2] for stage in stages} == {f"{rule}@birdworld-untrained-0" for rule in rules}
     mocked.run(CHECK)
     mocked.edit("params.yaml", "train: {epochs: 0}", "train: {epochs: 1}")
     assert mocked.repro() == []
-    assert mocked.repro("-P") == ["ablations/dvc.yaml:metrics", "ablations/dvc.yaml:sample", "ablations/dvc.yaml:train"]
+    assert mocked.repro("-P") == sorted(f"ablations/dvc.yaml:{rule}" for rule in rules)
     assert mocked.planned(asked) == []
+
+
+@pytest.mark.parametrize("path", ["params.yaml", "tests/e2e/params.yaml"])
+def test_dvc_reads_the_same_parameters(path: str):
+    """Its YAML is another, which refuses `[https://...]` without quotes."""
+    assert load_yaml(str(ROOT / path)) == yaml.safe_load((ROOT / path).read_text())
 
 
 def test_the_schema_says_what_the_classes_say():
@@ -110,7 +115,8 @@ def test_the_lock_file_has_exact_versions_of_all_dependencies():
     locked = {normal(requirement.name): requirement for requirement in map(Requirement, lines)}
     assert len(locked) == len(lines)
     assert all(re.fullmatch(r"==[^*]+", str(requirement.specifier)) and not requirement.url for requirement in locked.values())
-    for wanted in map(Requirement, [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["test"]]):
+    extras = [wanted for extra in PROJECT["project"]["optional-dependencies"].values() for wanted in extra]
+    for wanted in map(Requirement, [*PROJECT["project"]["dependencies"], *extras, *PROJECT["dependency-groups"]["test"]]):
         exact = locked[normal(wanted.name)]
         (pin,) = exact.specifier
         assert pin.version in wanted.specifier, f"{wanted} is locked to {pin.version}"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.workflow.clones import TABLE, Clone, stages
 
-ONWARD = ["metrics", "sample", "table1", "train"]
+ONWARD = ["metrics", "sample", "soa", "table1", "train", "variations"]
 
 
 @pytest.mark.xdist_group("real")

@@ -11,9 +11,8 @@ import pytest
 from tests.workflow.clones import ROOT, TABLE, Clone, make
 
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-JOBS = {"table1": 1, "sample": 4} | dict.fromkeys(
-    ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"], 2
-)
+TWICE = ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"]
+JOBS = {"table1": 1, "sample": 4} | dict.fromkeys([*TWICE, "variations", "soa"], 2)
 OTHER_RUN = "results/birdworld/untrained/0/metrics.json"
 FILLED = {"input", "output", "wildcards", "log"}
 SNAKEMAKES_OWN = ("Using workflow specific profile", "Config file params.yaml is extended")
@@ -22,6 +21,7 @@ MISTAKES = {
     "unknown value": ("pooling: avg", "pooling: min", "pooling"),
     "unknown entry of a block": ("  ema: 0.999", "  ema: 0.999\n  nosuch: 1", "train.nosuch"),
     "unknown data set": ("datasets: [birdworld, sceneworld]", "datasets: [birdworld, nosuch]", "nosuch"),
+    "method of an unknown data set": ("methods: {}", "methods: {a: {dataset: nosuch, images: x, captions: y}}", "nosuch"),
     "no YAML": ("pooling: avg", "pooling: [avg", "params.yaml"),
 }
 
@@ -57,6 +57,16 @@ def test_retrieval_is_measured_without_training_a_gan(clone: Clone):
     upstream = ["render", "preprocess", "vocabulary", "damsm", "vgg", "features", "bank"]
     wanted = dict.fromkeys([*upstream, "retrieval", "examples"], 2) | {"retrieval_table": 1}
     assert Counter(clone.planned("results/retrieval.csv")) == wanted
+
+
+@pytest.mark.xdist_group("rules")
+def test_a_declared_method_is_scored_for_the_table(clone: Clone, params: Path):
+    theirs = "images: README.md, captions: Makefile"
+    entries = (
+        f"{{one: {{dataset: birdworld, {theirs}}}, two: {{dataset: sceneworld, {theirs}}}, far: {{dataset: photos, {theirs}}}}}"
+    )
+    clone.edit("params.yaml", "methods: {}", f"methods: {entries}")
+    assert Counter(clone.planned()) == JOBS | {"external_one": 1, "external_two": 1}  # the table is not about photos
 
 
 @pytest.mark.xdist_group("rules")
@@ -108,14 +118,14 @@ def test_format():
 
 
 def test_every_rule_says_all_that_it_must():
-    for rule in re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]:
-        name = rule.partition(":")[0]
+    for rule in re.split(r"^ *rule", RULES, flags=re.MULTILINE)[1:]:
+        name = rule.partition(":")[0].strip() or "external"
         if name == "all":
             continue
         for directive in ("input", "output", "log", "benchmark", "conda", "shell"):
             assert f"    {directive}:\n" in rule, f"rule {name} has no {directive}"
         (module,) = re.findall(r'code\("(.+?)"\)', rule)
-        shell = rule.partition("    shell:\n")[2]
+        shell = re.sub(r'^ +f".*"$', "", rule.partition("    shell:\n")[2], flags=re.MULTILINE)
         assert f"PYTHONPATH=src python -m {module} " in shell, f"rule {name} runs another module than it names"
         assert set(re.findall(r"{(\w+)", shell)) <= {"input", "output", "wildcards", "log"}, (
             f"rule {name}: a placeholder DVC cannot fill"

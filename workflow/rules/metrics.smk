@@ -1,4 +1,4 @@
-"""Scores: of the real images, once a data set, and of the samples of each run and seed."""
+"""Scores: of the real images, once a data set, of the samples of each run and seed, and of other systems' samples."""
 
 
 rule reference:
@@ -31,6 +31,80 @@ rule reference:
         "--log {log}"
 
 
+rule variations:
+    input:
+        images="results/{dataset}/images",
+        vocabulary="results/{dataset}/vocabulary.json",
+        damsm="results/{dataset}/damsm.safetensors",
+        vgg="results/{dataset}/vgg.safetensors",
+        features="results/{dataset}/features",
+        bank="results/{dataset}/bank",
+        generator="results/{dataset}/{run}/{seed}/generator.safetensors",
+        code=code("memgan.metrics.variations"),
+    output:
+        images="results/{dataset}/{run}/{seed}/samples/variations.tar",
+        record="results/{dataset}/{run}/{seed}/samples/variations.json",
+    log:
+        "logs/variations/{dataset}-{run}-{seed}.log",
+    benchmark:
+        "logs/variations/{dataset}-{run}-{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+        gpu=GPU,
+    params:
+        entries=needs("threads", "runs.{run}", *blocks("images", "features", "damsm", "memory", "gan", "sampling")),
+    shell:
+        "PYTHONPATH=src python -m memgan.metrics.variations "
+        "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
+        "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} --vgg {input.vgg} "
+        "--features {input.features} --bank {input.bank} --generator {input.generator} "
+        "--out {output.images} --record {output.record} "
+        "--log {log}"
+
+
+rule soa:
+    input:
+        images="results/{dataset}/images",
+        vocabulary="results/{dataset}/vocabulary.json",
+        damsm="results/{dataset}/damsm.safetensors",
+        vgg="results/{dataset}/vgg.safetensors",
+        features="results/{dataset}/features",
+        bank="results/{dataset}/bank",
+        generator="results/{dataset}/{run}/{seed}/generator.safetensors",
+        code=code("memgan.metrics.soa_samples"),
+    output:
+        images="results/{dataset}/{run}/{seed}/samples/soa.tar",
+        record="results/{dataset}/{run}/{seed}/samples/soa.json",
+    log:
+        "logs/soa/{dataset}-{run}-{seed}.log",
+    benchmark:
+        "logs/soa/{dataset}-{run}-{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: THREADS
+    resources:
+        cpu_percent=SHARE,
+        gpu=GPU,
+    params:
+        entries=needs(
+            "seed",
+            "threads",
+            "runs.{run}",
+            "data.{dataset}.source",
+            *blocks("images", "features", "damsm", "memory", "gan", "sampling"),
+        ),
+    shell:
+        "PYTHONPATH=src python -m memgan.metrics.soa_samples "
+        "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
+        "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} --vgg {input.vgg} "
+        "--features {input.features} --bank {input.bank} --generator {input.generator} "
+        "--out {output.images} --record {output.record} "
+        "--log {log}"
+
+
 rule metrics:
     input:
         images="results/{dataset}/images",
@@ -40,6 +114,10 @@ rule metrics:
         reference="results/{dataset}/reference.safetensors",
         samples=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.tar", shard=SHARDS),
         records=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.json", shard=SHARDS),
+        variations="results/{dataset}/{run}/{seed}/samples/variations.tar",
+        varied="results/{dataset}/{run}/{seed}/samples/variations.json",
+        soa="results/{dataset}/{run}/{seed}/samples/soa.tar",
+        named="results/{dataset}/{run}/{seed}/samples/soa.json",
         code=code("memgan.metrics.measure"),
     output:
         metrics=report("results/{dataset}/{run}/{seed}/metrics.json", "../report/metrics.rst", category="Scores"),
@@ -60,6 +138,7 @@ rule metrics:
         "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
         "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} "
         "--evaluator {input.evaluator} --reference {input.reference} "
+        "--variations {input.variations} --soa {input.soa} "
         "--out {output.metrics} {input.samples} "
         "--log {log}"
 
@@ -92,3 +171,46 @@ rule retrieval:
         "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} "
         "--bank {input.bank} --out {output.scores} --times {log.times} "
         "--log {log[0]}"
+
+
+for METHOD, ENTRY in methods(config).items():
+
+    rule:
+        name:
+            f"external_{METHOD}"
+        input:
+            samples=ENTRY["images"],
+            captions=ENTRY["captions"],
+            images=f"results/{ENTRY['dataset']}/images",
+            vocabulary=f"results/{ENTRY['dataset']}/vocabulary.json",
+            damsm=f"results/{ENTRY['dataset']}/damsm.safetensors",
+            evaluator=f"results/{ENTRY['dataset']}/evaluator.safetensors",
+            reference=f"results/{ENTRY['dataset']}/reference.safetensors",
+            code=code("memgan.methods.external"),
+        output:
+            metrics=report(f"results/{ENTRY['dataset']}/methods/{METHOD}.json", "../report/external.rst", category="Scores"),
+        log:
+            f"logs/external/{METHOD}.log",
+        benchmark:
+            f"logs/external/{METHOD}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: THREADS
+        resources:
+            cpu_percent=SHARE,
+            gpu=GPU,
+        params:
+            entries=needs(
+                "seed",
+                "threads",
+                f"methods.{METHOD}",
+                f"data.{ENTRY['dataset']}.source",
+                *blocks("images", "damsm", "sampling", "metrics", dataset=ENTRY["dataset"]),
+            ),
+        shell:
+            "PYTHONPATH=src python -m memgan.methods.external "
+            f"--method {METHOD} "
+            "--samples '{input.samples}' --captions '{input.captions}' "
+            "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} "
+            "--evaluator {input.evaluator} --reference {input.reference} --out {output.metrics} "
+            "--log {log}"

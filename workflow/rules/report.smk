@@ -9,7 +9,8 @@ rule table1:
             "results/{dataset}/ours/{seed}/metrics.json",
             dataset=config["datasets"],
             seed=config["seeds"],
-        ),
+        )
+        + [f"results/{entry['dataset']}/methods/{method}.json" for method, entry in methods(config).items()],
         code=code("memgan.report.table1"),
     output:
         csv=report("results/table1.csv", "../report/table1.rst", category="Tables"),
@@ -21,7 +22,7 @@ rule table1:
     conda:
         "../../environment.yml"
     params:
-        entries=needs("datasets", "seeds"),
+        entries=needs("datasets", "methods", "seeds"),
     shell:
         "PYTHONPATH=src python -m memgan.report.table1 "
         "--published {input.published} --out {output.csv} --wide {output.md} "
@@ -34,6 +35,9 @@ rule figures:
         curves="results/{dataset}/{run}/{seed}/curves.csv",
         samples=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.tar", shard=SHARDS),
         records=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.json", shard=SHARDS),
+        variations="results/{dataset}/{run}/{seed}/samples/variations.tar",
+        varied="results/{dataset}/{run}/{seed}/samples/variations.json",
+        metrics="results/{dataset}/{run}/{seed}/metrics.json",
         code=code("memgan.report.figures"),
     output:
         figures=report(
@@ -53,7 +57,8 @@ rule figures:
         cpu_percent=SHARE,
     shell:
         "PYTHONPATH=src python -m memgan.report.figures "
-        "--images {input.images} --curves {input.curves} --out {output.figures} "
+        "--images {input.images} --curves {input.curves} --metrics {input.metrics} --variations {input.variations} "
+        "--out {output.figures} "
         "--log {log} {input.samples}"
 
 

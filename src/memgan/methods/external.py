@@ -2,7 +2,7 @@
 
 python -m memgan.methods.external --method NAME --samples images.zip --captions captions.csv ... --out metrics.json
 
-The entry `methods.NAME` of params.yaml names data set and files (`memgan.params.methods`).
+The entry `methods.NAME` of params.yaml names data set and files (`memgan.params.methods`). A rule of its own scores each of them.
 """
 
 import csv
@@ -62,17 +62,17 @@ def main(
     files = {"samples": samples, "captions": captions, "images": images, "vocabulary": vocabulary, "damsm": damsm}
     files |= {"evaluator": evaluator, "reference": reference}
     written = manifest(STEP, {"metrics": protocol.params.model_dump(), "method": entry.model_dump()}, files)
-    resolved = {"dataset": entry.dataset, "method": method, "uses": entry.uses}
+    resolved = {"dataset": entry.dataset, "method": entry.name or method, "uses": entry.uses}
     write_json(out, {"metrics": scores, "resolved": resolved, "manifest": written})
     say(method, scores)
 
 
 def entry_of(method: str) -> Method:
     """The method's entry in params.yaml. Raises InputError if there is none."""
-    known = Settings().value("methods")
-    if method not in known:
-        raise InputError(f"{PATH}: there is no method `{method}` under `methods`; known: {', '.join(known)}")
-    return validated(Method, known[method], PATH, f"methods.{method}")
+    settings = Settings()
+    if method not in (known := settings.tree.get("methods", {})):
+        raise InputError(f"{PATH}: there is no method `{method}` under `methods`; known: {', '.join(known) or 'none'}")
+    return validated(Method, settings.entry("methods", method), PATH, f"methods.{method}")
 
 
 def read_records(path: Path, test: ImageFolder) -> dict[str, Record]:

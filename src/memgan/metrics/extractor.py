@@ -136,10 +136,13 @@ def compat_weights() -> Path:
 
 
 def extract(name: str, images: Dataset) -> dict[str, Tensor]:
-    """All outputs of a registered extractor, in one pass over uint8 images [3, H, W]: name of output -> float32 [n, F]."""
+    """All outputs of a registered extractor, in one pass over uint8 images [3, H, W]: name of output -> float32 [n, F].
+
+    The log says so, with the images' name if they have one.
+    """
     cuda = torch.cuda.is_available()
     outputs = OUTPUTS[name.partition(":")[0]]
     more = {"feature_extractor_weights_path": str(compat_weights())} if name == COMPAT else {}
     network = create_feature_extractor(name, list(outputs), cuda=cuda, verbose=False, **more)
-    log.info("%s: one pass over %d images", name, len(images))  # type: ignore[arg-type]
+    log.info("%s: one pass over %d %s", name, len(images), getattr(images, "name", "images"))  # type: ignore[arg-type]
     return get_featuresdict_from_dataset(images, network, BATCH, cuda, save_cpu_ram=True, verbose=False)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from memgan.data.worlds.grammar import ABSENT
 from memgan.metrics import attributes, fidelity, rprecision, soa
 from memgan.metrics.extractor import TORCHVISION
 from memgan.metrics.protocol import Passes, Protocol
@@ -56,7 +56,7 @@ def wrong_captions(protocol: Protocol, pairs: Pairs) -> np.ndarray:
 
 
 def text_image(protocol: Protocol, passes: Passes, pairs: Pairs, sentences: Tensor) -> dict[str, Any]:
-    """R-precision and, on the worlds, attribute accuracy and SOA."""
+    """R-precision and, on the worlds, attribute accuracy."""
     right = protocol.captions.positions(pairs.captions)
     told = sentences[right] if (right >= 0).all() else protocol.sentences(pairs.captions)
     embedded = passes[protocol.damsm]["embedding"][pairs.images]
@@ -66,16 +66,12 @@ def text_image(protocol: Protocol, passes: Passes, pairs: Pairs, sentences: Tens
         return scores
     seen = {name: values[pairs.images] for name, values in protocol.seen(passes).items()}
     masks, true = protocol.allowed(pairs.captions), protocol.truth([protocol.test.rows[row] for row in pairs.rows])
-    scores |= attributes.attribute_accuracy(seen, masks, true, protocol.evaluator)
-    return scores | soa.soa(*objects(protocol, seen, masks), protocol.evaluator)
+    return scores | attributes.attribute_accuracy(seen, masks, true, protocol.evaluator)
 
 
-def objects(protocol: Protocol, seen: dict[str, np.ndarray], masks: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What is found in the images and named by their captions: bool [n, C] each, one category a head that can be `absent`."""
-    absent = {name: place for name, values in protocol.heads.items() for place, value in enumerate(values) if value in ABSENT}
-    n = len(next(iter(seen.values())))
-    found, named = np.zeros((n, len(absent)), dtype=bool), np.zeros((n, len(absent)), dtype=bool)
-    for c, (name, place) in enumerate(absent.items()):
-        found[:, c] = seen[name] != place
-        named[:, c] = ~masks[name][:, place]
-    return found, named
+def objects(protocol: Protocol, images: Dataset, pairs: Pairs, passes: Passes | None = None) -> dict[str, Any]:
+    """SOA of the pairs' images, over which there may have been `passes`; empty where the data set has no categories."""
+    if protocol.detector is None or not len(pairs.images):
+        return {}
+    found, named = protocol.found(images, passes), protocol.named(pairs.captions)
+    return soa.soa(found[pairs.images], named, protocol.detector, captions=len(set(pairs.captions)))

@@ -14,7 +14,7 @@ from typer import Argument, Option
 from memgan import steps
 from memgan.artifacts import manifest, seed_of, write_json
 from memgan.metrics import diversity
-from memgan.metrics.judge import Pairs, Real, image_quality, inception_score, text_image
+from memgan.metrics.judge import Pairs, Real, image_quality, inception_score, objects, text_image
 from memgan.metrics.protocol import Inputs, Passes, Protocol
 from memgan.metrics.reference import load_reference, say
 from memgan.metrics.samples import Samples, made_with
@@ -35,6 +35,7 @@ def main(
     reference: Annotated[Path, Option(help="features and statistics of the real images")],
     out: Annotated[Path, Option(help="scores, JSON")],
     variations: Annotated[Path | None, Option(help="few captions with many z, tar; for the diversity score")] = None,
+    soa: Annotated[Path | None, Option(help="captions that name a category, tar; for SOA, else that of the samples")] = None,
 ) -> None:
     """Scores the samples of one run."""
     settings = Settings(dataset)
@@ -42,7 +43,7 @@ def main(
     found = Samples(samples)
     protocol = Protocol(settings, Inputs(images, vocabulary, damsm, evaluator))
     real, bank = load_reference(reference, protocol)
-    scores, passes = score_samples(protocol, found, real)
+    scores, passes = score_samples(protocol, found, real, Samples([soa], "samples for SOA") if soa else None)
     made = made_with(samples)
     bars = {}
     if made["memory"]["strategy"] != "oracle":  # whose neighbours are test images, not of the bank
@@ -50,21 +51,28 @@ def main(
         scores |= diversity.copy_check(near, far, protocol.fidelity)
         bars["copy check"] = diversity.histogram(near, far)
     if variations:
-        scores |= diverse(protocol, Samples([variations]))
+        scores |= diverse(protocol, Samples([variations], "samples for diversity"))
     files = {"images": images, "vocabulary": vocabulary, "damsm": damsm, "evaluator": evaluator, "reference": reference}
-    files |= {f"samples/{path.name}": path for path in sorted([*samples, *([variations] if variations else [])])}
+    files |= {f"samples/{path.name}": path for path in sorted(samples)}
+    files |= {path.name: path for path in (variations, soa) if path}
     written = manifest(STEP, {"metrics": protocol.params.model_dump()}, files, seed)
     resolved = {"dataset": dataset, "run": run, "seed": seed} | made
     write_json(out, {"metrics": scores, "histograms": bars, "resolved": resolved, "manifest": written})
     say(f"{dataset}, {run}, seed {seed}", scores)
 
 
-def score_samples(protocol: Protocol, samples: Samples, real: Real) -> tuple[dict[str, Any], Passes]:
-    """All scores of a set of samples, ours or anybody's, and the passes they come from."""
-    passes = protocol.passes(samples)
-    pairs = Pairs(range(len(samples)), samples.column("row"), samples.column("caption"))
+def score_samples(protocol: Protocol, samples: Samples, real: Real, soa: Samples | None = None) -> tuple[dict[str, Any], Passes]:
+    """All scores of a set of samples, ours or anybody's, and the passes they come from. `soa`: samples of its own for SOA."""
+    passes, pairs = protocol.passes(samples), told(samples)
     scores = image_quality(protocol, passes, real) | inception_score(protocol, passes)
-    return scores | text_image(protocol, passes, pairs, real.sentences), passes
+    scores |= text_image(protocol, passes, pairs, real.sentences)
+    seen = objects(protocol, samples, pairs, passes) if soa is None else objects(protocol, soa, told(soa))
+    return scores | seen, passes
+
+
+def told(samples: Samples) -> Pairs:
+    """What each sample should show."""
+    return Pairs(range(len(samples)), samples.column("row"), samples.column("caption"))
 
 
 def diverse(protocol: Protocol, variations: Samples) -> dict[str, Any]:

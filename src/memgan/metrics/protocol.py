@@ -7,6 +7,7 @@ table mean the same.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from memgan.artifacts import seed_of
+from memgan.data.download import local
 from memgan.data.shards import ImageFolder
-from memgan.data.worlds import birdworld, sceneworld
+from memgan.data.worlds.grammar import ABSENT
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.evaluator import load_evaluator
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.metrics import attributes, extractor
+from memgan.metrics.detector import YOLOV3, Darknet, presence
+from memgan.metrics.naming import WORLDS, named_categories
 from memgan.metrics.rprecision import Captions
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm
 from memgan.params.evaluation import Metrics
 from memgan.params.load import Settings
 
-WORLDS = {"birdworld": birdworld, "sceneworld": sceneworld}
 FEATURES = {"evaluator": "features", extractor.COMPAT: "2048", extractor.TORCHVISION: "2048"}
 LOGITS = {"evaluator": "logits", extractor.COMPAT: "logits_unbiased"}
 BATCH = 200  # captions encoded at once
@@ -50,11 +53,12 @@ class Protocol:
     """Extractors, test images and captions of one data set."""
 
     def __init__(self, settings: Settings, inputs: Inputs):
-        dataset = settings.dataset
+        dataset = self.dataset = settings.dataset
         self.params, self.seed = settings.block("metrics", Metrics), settings.value("seed")
         self.images, self.damsm_block = settings.block("images", Images), settings.block("damsm", Damsm)
-        world = settings.source().world
-        self.world = WORLDS[world.name] if world else None
+        source = settings.source()
+        self.world_name = source.world.name if source.world else None
+        self.world = WORLDS[self.world_name] if self.world_name else None
         self.test = ImageFolder(inputs.images, "test")
         self.captions = Captions.of(self.test.rows)
         self.evaluator, self.damsm = f"evaluator:{dataset}", f"damsm:{dataset}"
@@ -81,8 +85,15 @@ class Protocol:
         """Names of all that judge, each once."""
         names = [self.damsm, self.fidelity, self.scorer]
         names += [extractor.TORCHVISION] if self.params.fid_tv else []
-        names += [self.evaluator] if self.world else []
+        names += [self.evaluator] if self.world or self.detector == self.evaluator else []
         return list(dict.fromkeys(names))
+
+    @property
+    def detector(self) -> str | None:
+        """Who looks for the objects of SOA; nobody where there are no categories."""
+        if not self.test.categories:
+            return None
+        return self.evaluator if self.params.detector == "evaluator" else YOLOV3
 
     @property
     def of_quality(self) -> list[str]:
@@ -125,6 +136,29 @@ class Protocol:
     def truth(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """True attributes of images by their rows (`attributes.truth`); only on the worlds."""
         return attributes.truth(rows, self.heads)
+
+    def named(self, captions: Sequence[str]) -> np.ndarray:
+        """Which object categories each caption names: bool [n, C]."""
+        return named_categories(captions, self.test.categories, self.world_name)
+
+    def found(self, images: Dataset, passes: Passes | None = None) -> np.ndarray:
+        """Which object categories the detector finds in each image: bool [n, C]; `passes` over them, if there were any.
+
+        The evaluator has a head for each category, of which one value is that there is none.
+        """
+        categories = self.test.categories
+        if self.detector != self.evaluator:
+            return presence(self.darknet, images, categories)
+        seen = self.seen(passes if passes is not None else self.passes(images, [self.evaluator]))
+        absent = {name: [value in ABSENT for value in self.heads[name]] for name in categories}
+        return ~np.stack([np.array(absent[name])[seen[name]] for name in categories], axis=1)
+
+    @cached_property
+    def darknet(self) -> Darknet:
+        """The detector of photographs; its files are fetched if need be."""
+        key = f"data.{self.dataset}.metrics.detector_files"
+        cfg, weights = (local(self.params.detector_files[role], f"{key}.{role}") for role in ("cfg", "weights"))
+        return Darknet(cfg, weights, self.params, len(self.test.categories))
 
     def drawn(self) -> list[int]:
         """Rows of the real test images that are compared with: all, or `metrics.real_images` of them, drawn by seed."""

@@ -17,7 +17,7 @@ from memgan.data.shards import ImageFolder
 from memgan.errors import InputError
 from memgan.metrics import ceiling, fidelity
 from memgan.metrics.extractor import TORCHVISION
-from memgan.metrics.judge import Pairs, Real, image_quality, inception_score, text_image, wrong_captions
+from memgan.metrics.judge import Pairs, Real, image_quality, inception_score, objects, text_image, wrong_captions
 from memgan.metrics.protocol import Inputs, Passes, Protocol, draw
 from memgan.metrics.samples import RealImages
 from memgan.params.load import Settings
@@ -39,7 +39,8 @@ def main(
     steps.set_threads(settings.value("threads"))
     protocol = Protocol(settings, Inputs(images, vocabulary, damsm, evaluator))
     training, rows = ImageFolder(images, "train"), protocol.drawn()
-    tested = protocol.passes(RealImages(protocol.test, protocol.images.size, rows))
+    shown = RealImages(protocol.test, protocol.images.size, rows)
+    tested = protocol.passes(shown)
     trained = protocol.passes(RealImages(training, protocol.images.size), protocol.of_quality)
     found = _real(protocol, tested)
     inputs = {"images": images, "vocabulary": vocabulary, "damsm": damsm, "evaluator": evaluator}
@@ -48,7 +49,7 @@ def main(
     some = draw(len(training), protocol.params.real_images, protocol.seed, "training images")
     pairs = every_caption(protocol, rows)
     scores = image_quality(protocol, trained, found, some) | inception_score(protocol, tested)
-    scores |= text_image(protocol, tested, pairs, found.sentences)
+    scores |= text_image(protocol, tested, pairs, found.sentences) | objects(protocol, shown, pairs, tested)
     content = {"resolved": {"dataset": dataset, "method": "Real Images"}, "metrics": scores}
     if protocol.world:
         content["ceilings"] = _ceilings(protocol, training, rows, pairs)

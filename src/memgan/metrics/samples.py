@@ -24,7 +24,8 @@ class Samples(Dataset):
     Raises InputError if images and records do not belong together or one is missing.
     """
 
-    def __init__(self, paths: Iterable[Path]):
+    def __init__(self, paths: Iterable[Path], name: str = "samples"):
+        self.name = name
         tars = sorted({path.with_suffix(".tar") for path in paths})
         if not tars:
             raise InputError("samples: no shard was given; name at least one .tar of samples")
@@ -94,7 +95,7 @@ class RealImages(Dataset):
     """Centre crops of a split's rows as uint8 tensors [3, size, size]; `folder` is a `memgan.data.shards.ImageFolder`."""
 
     def __init__(self, folder: Any, size: int, rows: Sequence[int] | None = None):
-        self.folder, self.size = folder, size
+        self.folder, self.size, self.name = folder, size, f"real images ({folder.split})"
         self.rows = list(range(len(folder)) if rows is None else rows)
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ Images and records are written as `memgan.gan.sample` writes them: a tar and a J
 """
 
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,18 +47,24 @@ def main(
     steps.set_threads(settings.value("threads"))
     sampling = settings.block("sampling", Sampling)
     paths = {"vocabulary": vocabulary, "damsm": damsm, "vgg": vgg, "features": features, "bank": bank, "generator": generator}
-    painter, folder = Painter(settings, paths, seed), ImageFolder(images, "test")
+    folder = ImageFolder(images, "test")
     plans = plan(folder.rows, sampling.diverse_captions, sampling.diverse_noises)
+    made = paint(Painter(settings, paths, seed), folder, plans, seed, out)
+    said = manifest(STEP, made.pop("params") | {"sampling": sampling.model_dump()}, {"images": images, **paths}, seed)
+    write_json(record, made | {"manifest": said})
+    steps.log.info("variations: %d captions, %d images", len({p.caption_id for p in plans}), len(plans))
+
+
+def paint(painter: Painter, folder: ImageFolder, plans: Sequence[Plan], seed: int, out: Path) -> dict[str, Any]:
+    """Draws what is planned into a tar; {"samples": what is recorded of each, "params": the blocks that made them}."""
     records: list[dict[str, Any]] = []
     with atomic_file(out) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for start in range(0, len(plans), sampling.batch):
-            pictures, rows = sample(painter, folder, plans[start : start + sampling.batch], seed)
+        for start in range(0, len(plans), painter.batch):
+            pictures, rows = sample(painter, folder, list(plans[start : start + painter.batch]), seed)
             for row, picture in zip(rows, pictures, strict=True):
                 add_picture(archive, f"{row['index']:06d}.png", picture)
             records += rows
-    blocks = {"memory": painter.memory.model_dump(), "sampling": sampling.model_dump(), "training": painter.trained["params"]}
-    write_json(record, {"samples": records, "manifest": manifest(STEP, blocks, {"images": images, **paths}, seed)})
-    steps.log.info("variations: %d captions, %d images", len({row["caption_id"] for row in records}), len(records))
+    return {"samples": records, "params": {"memory": painter.memory.model_dump(), "training": painter.trained["params"]}}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Sampling and scoring: `sampling` (SPEC 11) and `metrics` (SPEC 12)."""
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from memgan.params.base import Block, entry, optional
+from memgan.params.data import Archive
 
 Fidelity = Literal["evaluator", "inception-v3-compat"]
 
@@ -14,6 +17,8 @@ class Sampling(Block):
     batch: int = entry("images computed together; part of the arithmetic, so it changes last bits", gt=0)
     diverse_captions: int = optional("captions of the diversity score and figure [ours]", 20, gt=0)
     diverse_noises: int = optional("images of each of them, which differ in z alone [ours]", 10, gt=1)
+    soa_captions: int = optional("SOA: most captions an object category, drawn by seed; lineage: all, 30,000 at most", 50, gt=0)
+    soa_images: int = optional("SOA: images a caption; lineage 3", 3, gt=0)
 
 
 class Metrics(Block):
@@ -33,3 +38,14 @@ class Metrics(Block):
         "whose logits IS judges; lineage: on CUB a network trained on the data set, on COCO ImageNet's", "evaluator"
     )
     fid_tv: bool = optional("FID-tv as well: by Inception with torchvision's weights, a download", False)
+    detector: Literal["evaluator", "yolov3"] = optional("who looks for the objects of SOA; lineage yolov3", "evaluator")
+    detector_files: dict[str, Archive] = optional("yolov3: Darknet's own files, by role: cfg, weights", {})
+    detector_side: int = optional("yolov3: side of its input in px; lineage 256", 256, gt=0, multiple_of=32)
+    confidence: float = optional("yolov3: least objectness of a detection; lineage 0.5", 0.5, ge=0, le=1)
+    overlap: float = optional("yolov3: most overlap (IoU) of two detections of one category; lineage 0.4", 0.4, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_a_detector(self) -> Self:
+        if self.detector == "yolov3" and set(self.detector_files) != {"cfg", "weights"}:
+            raise ValueError("the detector yolov3 needs `detector_files` with the roles cfg and weights")
+        return self

@@ -44,6 +44,10 @@ class Settings:
         value = self._read(name)
         return self._read("runs", self.run).get(name, value) if self.run else value
 
+    def entry(self, *keys: str) -> Any:
+        """The entry at these keys, which neither data set nor run changes."""
+        return self._read(*keys)
+
     def source(self) -> Source:
         """Where the data set comes from."""
         return validated(Source, self._read("data", str(self.dataset), "source"), self.path, f"data.{self.dataset}.source")

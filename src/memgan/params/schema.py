@@ -5,18 +5,19 @@ python -m memgan.params.schema          writes workflow/schemas/params.schema.js
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from memgan.artifacts import write_text
-from memgan.params.base import Block, entry
+from memgan.params.base import Block, entry, optional
 from memgan.params.data import Images, Source
 from memgan.params.encoders import Damsm, Evaluator, Features
 from memgan.params.evaluation import Metrics, Sampling
 from memgan.params.gan import Gan, Pooling, Train
 from memgan.params.load import Settings, read_yaml, validated
 from memgan.params.memory import Memory
+from memgan.params.methods import Method
 
 BLOCKS: dict[str, type[Block]] = {
     "images": Images,
@@ -31,6 +32,7 @@ BLOCKS: dict[str, type[Block]] = {
 }
 SCHEMA = Path("workflow/schemas/params.schema.json")
 Changes = dict[str, Any]
+Key = Annotated[str, Field(pattern=r"^\w+$")]  # part of file names and of dotted keys
 
 
 class DataSet(Block):
@@ -78,13 +80,14 @@ class Params(Block):
     metrics: Metrics = entry("protocol")
     data: dict[str, DataSet] = entry("the data sets that can be named")
     runs: dict[str, Run] = entry("named overrides; `ours` is empty")
+    methods: dict[Key, Method] = optional("other systems' samples, to be scored as ours are", {})
 
 
 def check(path: Path) -> Params:
     """The whole file, each data set's and run's resolved blocks included. Raises InputError for the first fault."""
     tree = read_yaml(path)
     params = validated(Params, tree, path, "params")
-    for name in params.datasets:
+    for name in [*params.datasets, *(method.dataset for method in params.methods.values())]:
         Settings(dataset=name, path=path)
     for dataset in params.data:
         for run in [None, *params.runs]:

@@ -64,7 +64,7 @@ def _limits(whose: Row, content: Mapping[str, Any]) -> list[Row]:
 def _measured(whose: Row, metric: str, found: Mapping[str, Any]) -> Row:
     said = {"n_real": "against {} real test images", "negatives": "{:g} wrong captions", "splits": "{} splits"}
     said |= {"subset": "subsets of {}", "neighbours": "k {}", "categories": "{} categories", "classes": "{} classes"}
-    said |= {"groups": "{} groups"}
+    said |= {"groups": "{} groups", "captions": "{} captions"}
     note = "; ".join(words.format(found[key]) for key, words in said.items() if key in found)
     std = "" if found["std"] is None else number(found["std"])
     values = {"value": number(found["value"]), "std": std, "n": str(found["n"]), "extractor": found["extractor"]}

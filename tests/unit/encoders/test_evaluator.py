@@ -35,7 +35,7 @@ def run(dataset: str, out: Path = OUT) -> None:
 def test_the_step_on_a_world(project, dataset, world):
     run(dataset)
     network = load_evaluator(OUT)
-    assert network.heads == {name: tuple(values) for name, values in world.ATTRIBUTES.items()}
+    assert list(network.heads.items()) == [(name, tuple(values)) for name, values in world.ATTRIBUTES.items()]  # in this order
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
     images = torch.rand(3, 3, 16, 16) * 2 - 1
@@ -71,6 +71,21 @@ def test_features_and_logits_belong_together(size):
     for name, logits in network.judged(features).items():
         assert logits.shape == (5, len(HEADS[name]))
         torch.testing.assert_close(logits, network.logits(images)[name])
+
+
+@pytest.mark.parametrize("names", [("wing", "beak", "crown"), ("beak", "crown", "wing"), ("crown", "wing", "beak")])
+def test_heads_keep_their_order_through_the_file(tmp_path, names):
+    """The last layer's rows belong to heads by their order alone: an alphabetical file would swap what is judged."""
+    sizes = {"wing": ("red", "blue", "green"), "beak": ("short", "long"), "crown": ("plain", "black", "white", "crested")}
+    torch.manual_seed(0)
+    network = Evaluator(4, 10, 16, {name: sizes[name] for name in names}).eval()
+    params = {"evaluator": {"width": 4, "features": 10}, "images": {"size": 16}}
+    path = tmp_path / "evaluator.safetensors"
+    artifacts.save_tensors(path, network.state_dict(), {"step": evaluator.STEP, "params": params, "heads": network.heads})
+    back, images = load_evaluator(path), torch.rand(3, 3, 16, 16)
+    assert list(back.heads.items()) == [(name, sizes[name]) for name in names]
+    for name, logits in back.logits(images).items():
+        assert torch.equal(logits, network.logits(images)[name]), name
 
 
 def test_accuracy_counts_each_head():

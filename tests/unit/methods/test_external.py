@@ -26,8 +26,8 @@ class Case:
     def __init__(self, folder: Path):
         self.world = World(folder)
         self.folder = folder
-        entry = {"dataset": "birdworld", "images": "theirs", "captions": "theirs.csv", "uses": "boxes"}
-        self.world.params_file.write_text(yaml.safe_dump(self.world.params | {"methods": {"Other GAN": entry}}))
+        entry = {"name": "Other GAN", "dataset": "birdworld", "images": "theirs", "captions": "theirs.csv", "uses": "boxes"}
+        self.world.params_file.write_text(yaml.safe_dump(self.world.params | {"methods": {"other": entry}}))
         read_yaml.cache_clear()
         self.reference = folder / "reference.safetensors"
         self.shards = self.world.samples(30)
@@ -59,7 +59,7 @@ class Case:
         if not self.reference.exists():
             reference.main("birdworld", *vars(self.world.inputs).values(), self.reference, self.folder / "real.json")
         out = self.folder / "theirs.json"
-        external.main("Other GAN", images or self.images, self.captions, *vars(self.world.inputs).values(), self.reference, out)
+        external.main("other", images or self.images, self.captions, *vars(self.world.inputs).values(), self.reference, out)
         return json.loads(out.read_text())
 
 
@@ -148,5 +148,5 @@ def test_each_fault_gets_its_line(case: Case, fault: Callable[[Case], None], sai
 
 
 def test_an_unknown_method_is_refused(case: Case) -> None:
-    with pytest.raises(InputError, match=r"no method `Nobody`.*known: Other GAN"):
+    with pytest.raises(InputError, match=r"no method `Nobody`.*known: other"):
         external.entry_of("Nobody")
