@@ -1,4 +1,4 @@
-"""The geometry of SPEC 10 against whole numbers and fractions: CUB's square around the box, 304 px, and the 256 px in the middle."""
+"""The geometry of SPEC 10 against whole numbers and fractions: CUB's square around the box, and the sides of the scales."""
 
 from fractions import Fraction
 from math import floor

@@ -160,7 +160,7 @@ def test_what_is_frozen_gets_no_gradient_and_does_not_move() -> None:
 def test_the_average_is_the_sum_of_its_definition(ema: float) -> None:
     """a_T = m^T a_0 + (1 - m) sum_t m^(T - t) g_t, statistics of BatchNorm included; t counts from the first step."""
     done = stepped(ema=ema)
-    path = [done.generator.state_dict()] + [copy.deepcopy(done.engine.generator.state_dict())]
+    path = [done.generator.state_dict(), copy.deepcopy(done.engine.generator.state_dict())]
     for step in range(1, 4):
         done.engine.step(done.batch, done.inputs.feature, step)
         path.append(copy.deepcopy(done.engine.generator.state_dict()))
