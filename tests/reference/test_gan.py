@@ -53,9 +53,7 @@ def test_acm_is_h_times_w_of_v_plus_b_of_v(
 @pytest.mark.parametrize("kernel", range(1, 10))
 @settings(max_examples=4)
 @given(side=st.sampled_from([8, 16, 32]), counted=st.booleans(), seed=st.integers(0, 99))
-def test_content_pyramid(
-    pooling: str, dtype: torch.dtype, bound: float, kernel: int, side: int, counted: bool, seed: int
-) -> None:
+def test_content_pyramid(pooling: str, dtype: torch.dtype, bound: float, kernel: int, side: int, counted: bool, seed: int) -> None:
     padding = (kernel - 1) // 2
     gan = gan_block(content_kernel=kernel, content_padding=padding, count_include_pad=counted)
     image = rng(seed).normal(size=(3, side, side))

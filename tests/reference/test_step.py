@@ -98,13 +98,13 @@ def test_each_discriminator_descends_eq_3_and_r1(step: int, wrong: bool) -> None
             loss = loss - ((1 - fake).log().mean() + (1 - fake_text).log().mean() + (1 - wrong_text).log().mean()) / 3
         else:
             loss = loss - 0.5 * (1 - fake).log().mean() - 0.5 * (1 - fake_text).log().mean()
-        assert done.terms[f"d{stage}"] == pytest.approx(float(loss), abs=BOUND)
+        assert done.terms[f"d{stage}"] == pytest.approx(loss.item(), abs=BOUND)
         assert (f"r1_{stage}" in done.terms) == (step % 2 == 0)
         if step % 2 == 0:
             logits = (real / (1 - real)).log() + (real_text / (1 - real_text)).log()
             (slope,) = torch.autograd.grad(logits.sum(), image, create_graph=True)
             penalty = (slope**2).sum() / BATCH
-            assert done.terms[f"r1_{stage}"] == pytest.approx(float(penalty), abs=BOUND)
+            assert done.terms[f"r1_{stage}"] == pytest.approx(penalty.item(), abs=BOUND)
             loss = loss + 3.0 / 2 * penalty * 2
         assert_gradients(loss, network, done.engine.discriminators[stage])
 
@@ -118,15 +118,17 @@ def test_the_generator_descends_eqs_1_and_2(stages: str) -> None:
     for stage, network in enumerate(copy.deepcopy(done.engine.discriminators)):
         fake, fake_text = probabilities(network, made.images[stage], inputs.sentence)
         adversarial = -0.5 * fake.log().mean() - 0.5 * fake_text.log().mean()
-        assert done.terms[f"g{stage}"] == pytest.approx(float(adversarial), abs=BOUND)
+        assert done.terms[f"g{stage}"] == pytest.approx(adversarial.item(), abs=BOUND)
         loss = loss + adversarial
     sigma = torch.exp(made.log_variance).sqrt()
     kl = ((sigma**2 + made.mean**2 - 1) / 2 - sigma.log()).mean()
-    shown = made.images[-1:] if stages == "last" else [made.images[0].repeat_interleave(2, 2).repeat_interleave(2, 3), made.images[1]]
+    shown = (
+        made.images[-1:] if stages == "last" else [made.images[0].repeat_interleave(2, 2).repeat_interleave(2, 3), made.images[1]]
+    )
     heard = done.texts.words, done.texts.sentence
     matching = sum(damsm_loss(done.engine.image_encoder(i), heard, done.texts.mask, done.batch.labels, DAMSM) for i in shown)
-    assert done.terms["damsm"] == pytest.approx(float(matching), abs=BOUND)
-    assert done.terms["kl"] == pytest.approx(1.3 * float(kl), abs=BOUND)
+    assert done.terms["damsm"] == pytest.approx(matching.item(), abs=BOUND)
+    assert done.terms["kl"] == pytest.approx(1.3 * kl.item(), abs=BOUND)
     assert_gradients(loss + 0.7 * matching + 1.3 * kl, done.generator, done.engine.generator)
 
 
@@ -158,7 +160,7 @@ def test_what_is_frozen_gets_no_gradient_and_does_not_move() -> None:
 def test_the_average_is_the_sum_of_its_definition(ema: float) -> None:
     """a_T = m^T a_0 + (1 - m) sum_t m^(T - t) g_t, statistics of BatchNorm included; t counts from the first step."""
     done = stepped(ema=ema)
-    path = [done.generator.state_dict()] + [copy.deepcopy(done.engine.generator.state_dict())]
+    path = [done.generator.state_dict(), copy.deepcopy(done.engine.generator.state_dict())]
     for step in range(1, 4):
         done.engine.step(done.batch, done.inputs.feature, step)
         path.append(copy.deepcopy(done.engine.generator.state_dict()))

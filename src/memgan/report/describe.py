@@ -58,7 +58,10 @@ def describe(dataset: str, run: str) -> dict[str, Any]:
     if vocabulary is None:
         words = settings.block("damsm", Damsm).word_embedding
         notes.append(f"word table: {words} parameters for each word of the vocabulary, which is made from the training captions")
-    inception, vgg = settings.block("damsm", Damsm).image_encoder != "small", settings.block("features", Features).network != "small"
+    inception, vgg = (
+        settings.block("damsm", Damsm).image_encoder != "small",
+        settings.block("features", Features).network != "small",
+    )
     if frozen := ["the trunk of the image encoder"] * inception + ["VGG-16"] * vgg:
         notes.append(f"frozen, with ImageNet's weights: {', '.join(frozen)}")
     if heads is None:

@@ -143,7 +143,7 @@ def test_fewer_stages_are_the_first_of_more() -> None:
     """Three stages up to 32 px and two up to 16 px, with the same weights: the same first two images."""
     three, two = generator(32, stages=3), generator(16, stages=2)
     gone = shapes(three).keys() - shapes(two).keys()
-    assert {".".join(name.split(".")[:2 if name[0] != "b" else 3]) for name in gone} == {"nexts.1", "heads.2", "branch.ups.2"}
+    assert {".".join(name.split(".")[: 2 if name[0] != "b" else 3]) for name in gone} == {"nexts.1", "heads.2", "branch.ups.2"}
     assert shapes(two).items() <= shapes(three).items()
     two.load_state_dict({name: three.state_dict()[name] for name in shapes(two)})
     for few, many in zip(two(inputs()).images, three(inputs()).images[:2], strict=True):
