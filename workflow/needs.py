@@ -13,6 +13,7 @@ from memgan.params.schema import check
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("src")
+PAPER = "ours"  # the run that Table 1 shows
 
 
 class Entries:
@@ -66,6 +67,19 @@ def one_of(names: Iterable[str]) -> str:
 def rendered(config: Mapping[str, Any]) -> list[str]:
     """Data sets that are rendered instead of downloaded."""
     return [name for name, entry in config["data"].items() if entry["source"].get("world")]
+
+
+def sharing(config: Mapping[str, Any]) -> list[str]:
+    """Runs that only sample in another way: trained on own neighbours, their generator is that of `ours`."""
+    trainings = [config["train"], *({**config["train"], **entry["train"]} for entry in config["data"].values())]
+    if any(training["neighbours"] != "own" for training in trainings):
+        return []
+    return [name for name, changes in config["runs"].items() if name != PAPER and set(changes) <= {"memory", "sampling"}]
+
+
+def made(*outputs: Iterable[str]) -> list[Iterable[str]]:
+    """Of the outputs of several rules those that are all there."""
+    return [files for files in outputs if all(Path(path).exists() for path in files)]
 
 
 def refuse_faults() -> None:

@@ -10,7 +10,12 @@ rule reference:
         code=code("memgan.metrics.reference"),
     output:
         reference="results/{dataset}/reference.safetensors",
-        real=report("results/{dataset}/real.json", "../report/real.rst", category="Scores"),
+        real=report(
+            "results/{dataset}/real.json",
+            "../report/real.rst",
+            category="Scores (JSON)",
+            labels={"data set": "{dataset}", "of": "real test images"},
+        ),
     log:
         "logs/reference/{dataset}.log",
     benchmark:
@@ -42,7 +47,12 @@ rule metrics:
         records=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.json", shard=SHARDS),
         code=code("memgan.metrics.measure"),
     output:
-        metrics=report("results/{dataset}/{run}/{seed}/metrics.json", "../report/metrics.rst", category="Scores"),
+        metrics=report(
+            "results/{dataset}/{run}/{seed}/metrics.json",
+            "../report/metrics.rst",
+            category="Scores (JSON)",
+            labels={"data set": "{dataset}", "of": "run {run}, seed {seed}"},
+        ),
     log:
         "logs/metrics/{dataset}-{run}-{seed}.log",
     benchmark:
