@@ -12,7 +12,8 @@ from tests.workflow.clones import ONE_WORLD, Clone, make
 TABLE = "results/ablations.csv"
 RUNS = ("ours", "max", "random")
 DERIVE = "PYTHONPATH=src python -m workflow.derive"
-ONWARD = ["ablations", "metrics", "sample", "sample", "train"]
+SAMPLED = {"sample", "variations", "soa"}
+ONWARD = {"ablations", "metrics"}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +50,12 @@ def test_what_snakemake_makes_dvc_remembers(bare: Clone, tmp_path_factory: pytes
     (clone.path / "ablations/dvc.yaml").write_text(before)
     # one run changes: its jobs and the table, under Snakemake; nothing is left for DVC
     clone.edit("params.yaml", "  max: {pooling: max}", "  max: {pooling: max, train: {ema: 0.9}}")
-    assert clone.planned(TABLE) == ONWARD
-    assert clone.snakemake(TABLE) == ONWARD
+    assert set(clone.planned(TABLE)) - SAMPLED == ONWARD | {"train"}
+    assert set(clone.snakemake(TABLE)) - SAMPLED == ONWARD | {"train"}
     assert clone.repro("ablations/dvc.yaml") == []
     # retrieval changes: no training
     clone.edit("params.yaml", "{strategy: random}", "{strategy: oracle}")
-    assert clone.planned(TABLE) == ["ablations", "metrics", "sample", "sample", "share"]
+    assert set(clone.planned(TABLE)) - SAMPLED == ONWARD | {"share"}
 
 
 @pytest.mark.xdist_group("ablations")
@@ -72,7 +73,7 @@ def test_a_run_that_now_trains_by_itself_takes_over_its_files(bare: Clone, tmp_p
     clone = bare.copy(tmp_path_factory.mktemp("moved") / "clone")
     clone.snakemake(TABLE)
     clone.edit("params.yaml", "{strategy: random}", "{strategy: random}\n    train: {ema: 0.9}")
-    assert clone.snakemake(TABLE) == ONWARD
+    assert set(clone.snakemake(TABLE)) - SAMPLED == ONWARD | {"train"}
     assert clone.planned(TABLE) == []
     assert "share@" not in clone.run("dvc stage list --name-only ablations/dvc.yaml").stdout
     clone.run(f"{DERIVE} --check")

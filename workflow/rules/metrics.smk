@@ -10,12 +10,7 @@ rule reference:
         code=code("memgan.metrics.reference"),
     output:
         reference="results/{dataset}/reference.safetensors",
-        real=report(
-            "results/{dataset}/real.json",
-            "../report/real.rst",
-            category="Scores (JSON)",
-            labels={"data set": "{dataset}", "of": "real test images"},
-        ),
+        real=report("results/{dataset}/real.json", "../report/real.rst", category="Scores"),
     log:
         "logs/reference/{dataset}.log",
     benchmark:
@@ -47,12 +42,7 @@ rule metrics:
         records=expand("results/{{dataset}}/{{run}}/{{seed}}/samples/{shard}.json", shard=SHARDS),
         code=code("memgan.metrics.measure"),
     output:
-        metrics=report(
-            "results/{dataset}/{run}/{seed}/metrics.json",
-            "../report/metrics.rst",
-            category="Scores (JSON)",
-            labels={"data set": "{dataset}", "of": "run {run}, seed {seed}"},
-        ),
+        metrics=report("results/{dataset}/{run}/{seed}/metrics.json", "../report/metrics.rst", category="Scores"),
     log:
         "logs/metrics/{dataset}-{run}-{seed}.log",
     benchmark:

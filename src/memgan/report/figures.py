@@ -76,7 +76,8 @@ def curves_figure(path: Path) -> Figure:
             (line,) = axis.plot(points["step"], points[name], alpha=0.25, linewidth=0.6)
             window = min(WINDOW, 1 + len(points) // 40)
             mean = points[name].rolling(window, center=True, min_periods=1).mean()
-            axis.plot(points["step"], mean, color=line.get_color(), label=NAMES.get(name) or f"stage {int(name[-1]) + 1}")
+            looks = {"color": line.get_color(), "marker": "o" if len(points) == 1 else None, "markersize": 3}
+            axis.plot(points["step"], mean, label=NAMES.get(name) or f"stage {int(name[-1]) + 1}", **looks)
         if axis.lines:
             axis.set(ylabel="loss", yscale="log" if title.startswith(LOGARITHMIC) else "linear")
             axis.legend()

@@ -13,6 +13,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.22em 0.7em; border-bottom: 1px solid #e4e4e4; vertical-align: top; }
 th { border-bottom: 2px solid #888; text-align: left; } tr:hover td { background: #f5f7fc; }
 td.number, th.number { text-align: right; white-space: nowrap; }
+sup { line-height: 0; } td:first-child { min-width: 8em; }
 li, p { max-width: 60rem; } code { background: #f2f2f2; padding: 0 0.2em; }
 """
 ALLOWED = re.compile(r"&lt;(/?su[pb])&gt;")

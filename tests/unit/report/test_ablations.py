@@ -141,7 +141,7 @@ def test_the_page_is_filled_between_its_marks(tmp_path: Path) -> None:
         fill.main(table, picture, page)
     text = page.read_text(encoding="utf-8")
     assert text.startswith(before.partition("<!-- results")[0])
-    assert text.endswith("![bars](bars.png)\n\nAbout.\n\n### Claims\n\n| a |\n| --- |\n| b |\n<!-- end of results -->\n")
+    assert text.endswith("![bars](bars.png)\n\nAbout.\n\n### Claims\n\n| a |\n| --- |\n| b |\n\n<!-- end of results -->\n")
     assert (page.parent / "bars.png").read_bytes() == b"picture"
     page.write_text("no marks", encoding="utf-8")
     with pytest.raises(InputError, match="no marks"):
