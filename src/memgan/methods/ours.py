@@ -34,6 +34,7 @@ def label(resolved: Mapping[str, Any]) -> str:
 def departs(resolved: Mapping[str, Any], choices: Mapping[str, Any]) -> list[str]:
     """In words, where a run departs from `choices` (dotted key -> value), those of the paper or of another run."""
     found = [CHOICES[key][1].format(at(resolved, key)) for key, choice in choices.items() if at(resolved, key) != choice]
+    found = ["1 stage" if words == "1 stages" else words for words in found]
     return found + (["untrained"] if at(resolved, "train.epochs") == 0 else [])
 
 
