@@ -82,9 +82,10 @@ def markdown(runs: Sequence[Run]) -> str:
     base = base_of(runs)
     metrics = [metric for metric in SHOWN if base.values(metric)]
     trained = base.resolved["train"]["epochs"]
-    n, seeds = base.scores[next(iter(base.scores))]["FID"]["n"], len(base.scores)
+    n = base.scores[next(iter(base.scores))]["FID"]["n"]
+    seeds = "1 seed" if len(base.scores) == 1 else f"{len(base.scores)} seeds"
     about = (
-        f"Measured on `{base.dataset}`: {seeds} seeds, {trained:g} epochs of training, {n} samples each. A short preset: "
+        f"Measured on `{base.dataset}`: {seeds}, {trained:g} epochs of training, {n} samples each. A short preset: "
         "its numbers compare runs with each other, not with Table 1."
     )
     reading = (

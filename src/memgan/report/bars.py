@@ -43,7 +43,8 @@ def _panel(axis: Axes, runs: Sequence[Run], base: Run, metric: str) -> None:
         if value > limit:
             axis.text(0.97 * limit, place, f"{shown(metric, value)} \u2192", ha="right", va="center", fontsize=6, zorder=4)
             continue
-        axis.errorbar(value, place, xerr=std or 0, color="#222222", linewidth=0.8, capsize=1.8, capthick=0.8, zorder=4)
+        if std is not None:
+            axis.errorbar(value, place, xerr=std, color="#222222", linewidth=0.8, capsize=1.8, capthick=0.8, zorder=4)
         values = run.values(metric)
         axis.plot(values, [place + BELOW] * len(values), "o", markersize=1.7, color=COLOURS[2], zorder=5)
     axis.axvline(base.spread(metric)[0], color=COLOURS[0], linewidth=0.8, linestyle="--", zorder=3)
