@@ -77,9 +77,9 @@ def sharing(config: Mapping[str, Any]) -> list[str]:
     return [name for name, changes in config["runs"].items() if name != PAPER and set(changes) <= {"memory", "sampling"}]
 
 
-def made(*outputs: Iterable[str]) -> list[Iterable[str]]:
-    """Of the outputs of several rules those that are all there."""
-    return [files for files in outputs if all(Path(path).exists() for path in files)]
+def made(*rules: Any) -> list[Iterable[str]]:
+    """The outputs of those rules whose outputs and inputs are all there."""
+    return [rule.output for rule in rules if all(Path(path).exists() for path in [*rule.output, *rule.input])]
 
 
 def refuse_faults() -> None:
