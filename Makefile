@@ -9,7 +9,7 @@ STAMP := $(MEMGAN_VENV)/.memgan
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: table1 retrieval figures report dvc test test-slow lint format env clean-env
+.PHONY: table1 retrieval figures ablations sanity report dvc test test-slow lint format env clean-env
 
 table1: env  ## results/table1.csv
 	snakemake --cores $(CORES) results/table1.csv
@@ -20,12 +20,20 @@ retrieval: env  ## results/retrieval.csv: how well each retrieval strategy does,
 figures: env  ## Table 1 and the figures of each of its runs
 	snakemake --cores $(CORES) all
 
-report: env  ## report.html: tables, scores and figures on one page, after `make figures`
-	snakemake --cores $(CORES) --report report.html all
+ablations: env  ## every run of params.yaml on a short preset with several seeds, and docs/ABLATIONS.md: up to 90 minutes on 2 cores
+	snakemake --cores $(CORES) results/ablations.csv
+	PYTHONPATH=src python -m memgan.report.fill --table results/ablations.md --picture results/ablations/ablations.png \
+	  --document docs/ABLATIONS.md
 
-dvc: env  ## what is derived: dvc.yaml from the rules (RUNS="..." for other runs), the JSON schema from the classes
+sanity: env  ## results/sanity.csv: real images, ours and an untrained generator under the same scores, on all data sets of Table 1
+	snakemake --cores $(CORES) results/sanity.csv
+
+report: figures  ## report.html: Table 1, its figures and what else has been made, on one page that opens in any browser
+	snakemake --report report.html
+
+dvc: env  ## what is derived: dvc.yaml from the rules (RUNS="..." for other runs, ABLATIONS=1), the JSON schema from the classes
 	PYTHONPATH=src python -m memgan.params.schema
-	PYTHONPATH=src python -m workflow.derive $(if $(RUNS),--runs $(RUNS))
+	PYTHONPATH=src python -m workflow.derive $(if $(RUNS),--runs $(RUNS)) $(if $(ABLATIONS),--ablations)
 
 test: env  ## all tests but the slow ones
 	python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not cluster"

@@ -1,7 +1,7 @@
-# The pipeline stands in workflow/; `snakemake` alone makes Table 1.
+# The pipeline stands in workflow/; `snakemake` alone makes Table 1, `snakemake --report report.html` shows all there is.
 include: "workflow/Snakefile"
 
 
 rule default:
     input:
-        rules.table1.output,
+        [rules.all.input, *made(rules.sanity, rules.ablations)] if REPORTING else rules.table1.output,

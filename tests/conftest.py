@@ -8,12 +8,15 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from tests.browser import program
+
 # One run of the tests means the same as the next; `pytest --hypothesis-profile explore` draws new examples.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 PHOTOS = "photos: needs the archives of real photographs that params.yaml looks for beside the clone"
+BROWSER = "browser: needs Chromium (Debian's package `chromium`)"
 
 MOUNTS = "mounts: needs the right to mount a file system"
 
@@ -21,6 +24,7 @@ MOUNTS = "mounts: needs the right to mount a file system"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", PHOTOS)
     config.addinivalue_line("markers", MOUNTS)
+    config.addinivalue_line("markers", BROWSER)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -30,6 +34,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave_out(config, items, "photos", f"tests of photographs left out: there is no {missing[0]}")
     if any(item.get_closest_marker("mounts") for item in items) and not may_mount():
         leave_out(config, items, "mounts", "tests of a full disk left out: this user may not mount a file system")
+    if not program():
+        leave_out(config, items, "browser", "tests of the report left out: there is no Chromium here")
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:

@@ -1,12 +1,15 @@
 """Writes what DVC reads, from the rules of Snakemake.
 
 python -m workflow.derive                     dvc.yaml: the stages of Table 1
-python -m workflow.derive --runs untrained    ablations/dvc.yaml as well: those of other runs, for all data sets and seeds
+python -m workflow.derive --ablations         ablations/dvc.yaml as well: those of `make ablations` and `make sanity`
+python -m workflow.derive --runs untrained    the same for other runs, for all data sets and seeds of Table 1
 python -m workflow.derive --check             exit code 1, and a line, if what there is differs from the rules
 """
 
 import sys
 from argparse import ArgumentParser
+
+import yaml
 
 from memgan.artifacts import write_text
 from workflow.record import books, pipelines
@@ -17,16 +20,20 @@ def main() -> None:
     parser = ArgumentParser(prog="python -m workflow.derive", description="Writes what DVC reads, from the rules of Snakemake.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is not up to date")
     parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="other runs, for ablations/dvc.yaml")
+    parser.add_argument("--ablations", action="store_true", help="the ablations, for ablations/dvc.yaml")
     asked = parser.parse_args()
     books.close()
     wanted = {books.TABLE1: pipelines.table1()}
-    if runs := set(asked.runs) | pipelines.runs_in(books.read(books.ABLATIONS)):
-        wanted[books.ABLATIONS] = pipelines.of_runs(sorted(runs))
+    targets, listed = pipelines.targets(asked.runs, asked.ablations), books.read(books.ABLATIONS)
+    if targets or listed:
+        wanted[books.ABLATIONS] = pipelines.others(targets, listed)
     for path, pipeline in wanted.items():
         content = pipelines.text(pipeline)
         if path.exists() and path.read_text(encoding="utf-8") == content:
             continue
         if asked.check:
+            if books.read(path).get("stages") == yaml.safe_load(content)["stages"]:
+                continue  # what is plotted, and in which order, changes no result
             sys.exit(f"error: {path} is not what the rules and params.yaml say; run `make dvc`")
         write_text(path, content)
 

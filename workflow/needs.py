@@ -13,6 +13,7 @@ from memgan.params.schema import check
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("src")
+PAPER = "ours"  # the run that Table 1 shows
 
 
 class Entries:
@@ -76,6 +77,19 @@ def rendered(config: Mapping[str, Any]) -> list[str]:
 def composed(config: Mapping[str, Any]) -> list[str]:
     """Data sets that are composed of another's pictures."""
     return [name for name, entry in config["data"].items() if entry["source"].get("scenes")]
+
+
+def sharing(config: Mapping[str, Any]) -> list[str]:
+    """Runs that only sample in another way: trained on own neighbours, their generator is that of `ours`."""
+    trainings = [config["train"], *({**config["train"], **entry["train"]} for entry in config["data"].values())]
+    if any(training["neighbours"] != "own" for training in trainings):
+        return []
+    return [name for name, changes in config["runs"].items() if name != PAPER and set(changes) <= {"memory", "sampling"}]
+
+
+def made(*rules: Any) -> list[Iterable[str]]:
+    """The outputs of those rules whose outputs and inputs are all there."""
+    return [rule.output for rule in rules if all(Path(path).exists() for path in [*rule.output, *rule.input])]
 
 
 def refuse_faults() -> None:

@@ -18,7 +18,7 @@ def test_in_the_workspace_and_back(snakemade: Clone):
     assert snakemade.planned() == []
     assert snakemade.status() == {}
     said = snakemade.run("dvc exp show --csv").stdout
-    assert "results/birdworld/ours/0/metrics.json:metrics.FID.value" in said or "metrics.FID.value" in said
+    assert "birdworld.FID" in said.splitlines()[0]
     assert b"max" in table.read_bytes(), "a row with another pooling must not look like the paper's"
     assert stages(snakemade.run("dvc exp run -S pooling=avg").stdout) == [], "going back comes from the run-cache"
     assert table.read_bytes() == before

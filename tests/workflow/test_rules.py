@@ -70,6 +70,20 @@ def test_a_declared_method_is_scored_for_the_table(clone: Clone, params: Path):
 
 
 @pytest.mark.xdist_group("rules")
+def test_ablations_train_once_for_all_retrievals_and_leave_table_1_alone(clone: Clone):
+    """Nano: two seeds of 17 runs on a data set of their own."""
+    jobs = Counter(clone.planned("results/ablations.csv"))
+    assert jobs["train"] == 2 * 11
+    assert jobs["share"] == 2 * 6
+    assert jobs["metrics"] == jobs["sample"] / 2 == 2 * 17
+    assert jobs["damsm"] == jobs["reference"] == jobs["ablations"] == 1
+    said = clone.run("snakemake -n results/ablations.csv").stdout
+    assert "results/birdworld/" not in said and "results/birdworld_short/" in said
+    jobs = Counter(clone.planned("results/sanity.csv"))
+    assert (jobs["train"], jobs["metrics"], jobs["reference"], jobs["sanity"], jobs["table1"]) == (4, 4, 2, 1, 0)
+
+
+@pytest.mark.xdist_group("rules")
 def test_own_data_is_downloaded_and_not_rendered(clone: Clone):
     assert clone.planned("results/photos/images") == ["download", "preprocess"]
 

@@ -93,6 +93,11 @@ def is_main(workflow: Any) -> bool:
     return workflow.is_main_process
 
 
+def reporting() -> bool:
+    """Whether this is `snakemake --report`, which makes nothing; Snakemake tells its rules only by the command line."""
+    return any(word.partition("=")[0] == "--report" for word in sys.argv)
+
+
 def found_nothing_to_do(workflow: Any) -> bool:
     """Whether a real run got as far as finding that every output is up to date."""
     real = workflow.executor_plugin and not workflow.dryrun and not workflow.touch
@@ -176,13 +181,6 @@ def command(job: Any) -> str:
     from snakemake.utils import format as fill
 
     return fill(job.rule.shellcmd, input=job.input, output=job.output, wildcards=job.wildcards, log=job.log)
-
-
-def in_report(path: Any) -> bool:
-    """Whether an output is marked for the report."""
-    from snakemake.io import is_flagged
-
-    return is_flagged(path, "report")
 
 
 def order(dag: Any) -> list[str]:

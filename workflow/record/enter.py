@@ -1,5 +1,6 @@
 """After a run: what it made, and nothing that is in doubt, is entered into the record."""
 
+import re
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
@@ -56,7 +57,7 @@ def enter(run: Run, owed: set[str]) -> None:
     fresh = {name: jobs[0] for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
     table1 = {name: job for name, job in fresh.items() if name in _addresses(job.rule.name, known, run.config)}
     stale = {name for name, job in table1.items() if not _current(run, job, known)}
-    others = {name: jobs[0] for name, jobs in good.items() if pipelines.is_ablation(jobs[0]) and _is_listed(jobs[0], run.config)}
+    others = {name: jobs[0] for name, jobs in good.items() if pipelines.is_apart(jobs[0]) and _is_listed(jobs[0], run.config)}
     unknown = {name for name, job in fresh.items() if job.rule.name not in ASIDE} - table1.keys() - others.keys()
     if stale or unknown:
         rules = ", ".join(sorted({fresh[name].rule.name for name in stale} | unknown))
@@ -84,22 +85,38 @@ def _current(run: Run, job: Any, known: dict[str, Any]) -> bool:
 
 
 def _derived(run: Run, others: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
-    """Adds the stages of other runs to ablations/dvc.yaml as they are made; returns their addresses."""
+    """Adds stages that Table 1 does not need to ablations/dvc.yaml as they are made; returns their addresses."""
     recorded = books.recorded()
     new = sorted(name for name in others if name in fresh or f"{books.ABLATIONS}:{name}" not in recorded)
     if new:
-        pipeline = pipelines.ablations(run.dag, [others[name] for name in new])
-        for rule, stage in books.read(books.ABLATIONS).get("stages", {}).items():
-            mine = pipeline["stages"].setdefault(rule, stage)
-            mine["foreach"] = dict(sorted((stage["foreach"] | mine["foreach"]).items()))
-        write_text(books.ABLATIONS, pipelines.text(pipeline))
+        old = _still_valid(run, books.read(books.ABLATIONS) or {"stages": {}})
+        write_text(books.ABLATIONS, pipelines.text(pipelines.merged(old, pipelines.apart(run.dag, [others[name] for name in new]))))
     return [f"{books.ABLATIONS}:{name}" for name in new]
+
+
+def _still_valid(run: Run, pipeline: dict[str, Any]) -> dict[str, Any]:
+    """Without stages that their rule makes no longer: another rule may have taken over the same files."""
+    rules = {rule.name: rule for rule in run.dag.workflow.rules}
+    kept = {}
+    for name, stage in pipeline["stages"].items():
+        allowed = rules[name].wildcard_constraints if name in rules else {}
+        items = {
+            key: item
+            for key, item in stage.get("foreach", {}).items()
+            if all(re.fullmatch(allowed.get(wildcard, ".*"), value) for wildcard, value in item.items())
+        }
+        if name in rules and (items or "foreach" not in stage):
+            kept[name] = stage | ({"foreach": items} if items else {})
+    return {"stages": kept}
 
 
 def _is_listed(job: Any, config: dict[str, Any]) -> bool:
     """Whether params.yaml lists the job's data set and seed, so that what it reads is in the record too."""
-    listed = {wildcard: list(map(str, config[name])) for wildcard, name in stages.LISTS.items()}
-    return all(value in listed.get(wildcard, [value]) for wildcard, value in stages.item(job).items())
+    item, apart = stages.item(job), config["ablations"]
+    for datasets, seeds in ((config["datasets"], config["seeds"]), ([apart["dataset"]], apart["seeds"])):
+        if item.get("dataset", datasets[0]) in datasets and item.get("seed", str(seeds[0])) in map(str, seeds):
+            return True
+    return False
 
 
 def _version(path: str) -> tuple[int, int] | None:

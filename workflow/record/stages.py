@@ -8,6 +8,8 @@ from workflow.record import engine
 
 SCATTER = {"shard"}  # wildcards whose jobs share one stage
 LISTS = {"dataset": "datasets", "seed": "seeds"}  # wildcards whose values params.yaml lists
+CURVES = "/curves.csv"
+LOSSES = {"generator": "g{}", "discriminators": "d{}", "DAMSM": "damsm"}  # title -> column of a stage
 
 # What gathers results of many stages names them one by one; if params.yaml has come to list others, it must not run.
 CHECK = "PYTHONPATH=src python -m workflow.derive --check"
@@ -35,7 +37,7 @@ def definition(dag: Any, rule: Any, jobs: Iterable[Any], config: Mapping[str, An
     kinds: dict[str, list[Any]] = {"outs": [], "metrics": []}
     for at, out in enumerate(outs):
         kept = str(first.output[at % len(first.output)]) in in_git
-        kind = "metrics" if kept and engine.in_report(out) and str(out).endswith(".json") else "outs"
+        kind = "metrics" if kept and not placeholders and str(out).endswith(".json") else "outs"
         kinds[kind].append({str(out): {"cache": False}} if kept else str(out))
     params = sorted({key for entry in rule.params for key in entry.of(placeholders)})
     command = _command(rule, templates, outs, config)
@@ -76,6 +78,19 @@ def matrix(rule: Any, jobs: Iterable[Any], config: Mapping[str, Any]) -> dict[st
     if product != len(combinations):
         raise ValueError(f"rule {rule.name}: its jobs are no full product of its wildcards, which a stage cannot express")
     return axes
+
+
+def plots(jobs: Iterable[Any], config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `dvc plots` shows: the losses of each training by its steps, those of the stages that params.yaml gives its data set."""
+    files = sorted((str(out), job.wildcards_dict["dataset"]) for job in jobs for out in job.output if str(out).endswith(CURVES))
+    shown = []
+    for title, template in LOSSES.items():
+        columns = {}
+        for path, dataset in files:
+            count = {**config["gan"], **config["data"][dataset]["gan"]}["stages"]
+            columns[path] = list(dict.fromkeys(template.format(stage) for stage in range(count)))
+        shown.append({title: {"x": "step", "y": columns, "y_label": title}})
+    return shown
 
 
 def not_ignored(paths: list[str]) -> set[str]:

@@ -17,6 +17,8 @@ rule train:
         "logs/train/{dataset}-{run}-{seed}.log",
     benchmark:
         "logs/train/{dataset}-{run}-{seed}.tsv"
+    wildcard_constraints:
+        run=one_of(set(config["runs"]) - set(sharing(config))),
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -30,6 +32,32 @@ rule train:
         "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
         "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} --vgg {input.vgg} "
         "--features {input.features} --bank {input.bank} "
+        "--out {output.generator} --curves {output.curves} "
+        "--log {log}"
+
+
+rule share:
+    input:
+        generator="results/{dataset}/ours/{seed}/generator.safetensors",
+        curves="results/{dataset}/ours/{seed}/curves.csv",
+        code=code("memgan.gan.share"),
+    output:
+        generator="results/{dataset}/{run}/{seed}/generator.safetensors",
+        curves="results/{dataset}/{run}/{seed}/curves.csv",
+    log:
+        "logs/share/{dataset}-{run}-{seed}.log",
+    benchmark:
+        "logs/share/{dataset}-{run}-{seed}.tsv"
+    wildcard_constraints:
+        run=one_of(sharing(config)),
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs("pooling", "runs.{run}", *blocks("gan", "train")),
+    shell:
+        "PYTHONPATH=src python -m memgan.gan.share "
+        "--dataset {wildcards.dataset} --run {wildcards.run} "
+        "--trained {input.generator} --trained-curves {input.curves} "
         "--out {output.generator} --curves {output.curves} "
         "--log {log}"
 

@@ -13,8 +13,10 @@ rule table1:
         + [f"results/{entry['dataset']}/methods/{method}.json" for method, entry in methods(config).items()],
         code=code("memgan.report.table1"),
     output:
-        csv=report("results/table1.csv", "../report/table1.rst", category="Tables"),
+        csv="results/table1.csv",
         md="results/table1.md",
+        html=report("results/table1.html", "../report/table1.rst", category="Tables", labels={"table": "Table 1"}),
+        json="results/table1.json",
     log:
         "logs/table1.log",
     benchmark:
@@ -25,8 +27,71 @@ rule table1:
         entries=needs("datasets", "methods", "seeds"),
     shell:
         "PYTHONPATH=src python -m memgan.report.table1 "
-        "--published {input.published} --out {output.csv} --wide {output.md} "
+        "--published {input.published} --out {output.csv} --wide {output.md} --page {output.html} "
+        "--summary {output.json} "
         "--log {log} {input.real} {input.metrics}"
+
+
+rule sanity:
+    input:
+        real=expand("results/{dataset}/real.json", dataset=config["datasets"]),
+        metrics=expand(
+            "results/{dataset}/{run}/{seed}/metrics.json",
+            dataset=config["datasets"],
+            run=["ours", "untrained"],
+            seed=config["seeds"],
+        ),
+        code=code("memgan.report.sanity"),
+    output:
+        csv="results/sanity.csv",
+        md="results/sanity.md",
+        html=report("results/sanity.html", "../report/sanity.rst", category="Tables", labels={"table": "Sanity"}),
+    log:
+        "logs/sanity.log",
+    benchmark:
+        "logs/sanity.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs("datasets", "seeds"),
+    shell:
+        "PYTHONPATH=src python -m memgan.report.sanity "
+        "--out {output.csv} --wide {output.md} --page {output.html} "
+        "--log {log} {input.real} {input.metrics}"
+
+
+rule ablations:
+    input:
+        metrics=expand(
+            "results/{dataset}/{run}/{seed}/metrics.json",
+            dataset=config["ablations"]["dataset"],
+            run=config["runs"],
+            seed=config["ablations"]["seeds"],
+        ),
+        code=code("memgan.report.ablations"),
+    output:
+        csv="results/ablations.csv",
+        md="results/ablations.md",
+        html=report("results/ablations.html", "../report/ablations.rst", category="Tables", labels={"table": "Ablations"}),
+        figures=report(
+            directory("results/ablations"),
+            patterns=["{name}.png"],
+            caption="../report/ablations_figure.rst",
+            category="Figures",
+            labels={"data set": config["ablations"]["dataset"], "run": "all", "seed": "all", "figure": "{name}"},
+        ),
+    log:
+        "logs/ablations.log",
+    benchmark:
+        "logs/ablations.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        entries=needs("ablations", "runs"),
+    shell:
+        "PYTHONPATH=src python -m memgan.report.ablations "
+        "--out {output.csv} --wide {output.md} --page {output.html} --pictures {output.figures} "
+        "--log {log} {input.metrics}"
 
 
 rule figures:
@@ -45,6 +110,7 @@ rule figures:
             patterns=["{name}.png"],
             caption="../report/figures.rst",
             category="Figures",
+            labels={"data set": "{dataset}", "run": "{run}", "seed": "{seed}", "figure": "{name}"},
         ),
     log:
         "logs/figures/{dataset}-{run}-{seed}.log",

@@ -27,14 +27,19 @@ def label(resolved: Mapping[str, Any]) -> str:
         return str(resolved["method"])
     run = resolved["run"]
     name = NAME if run == "ours" else f"{NAME}, {run}"
-    departures = [words.format(found) for key, (choice, words) in CHOICES.items() if (found := _at(resolved, key)) != choice]
-    if _at(resolved, "train.epochs") == 0:
-        departures.append("untrained")
-    departures = [words for words in departures if words != run]
+    departures = [words for words in departs(resolved, {key: choice for key, (choice, _) in CHOICES.items()}) if words != run]
     return f"{name} ({', '.join(departures)})" if departures else name
 
 
-def _at(tree: Mapping[str, Any], key: str) -> Any:
+def departs(resolved: Mapping[str, Any], choices: Mapping[str, Any]) -> list[str]:
+    """In words, where a run departs from `choices` (dotted key -> value), those of the paper or of another run."""
+    found = [CHOICES[key][1].format(at(resolved, key)) for key, choice in choices.items() if at(resolved, key) != choice]
+    found = ["1 stage" if words == "1 stages" else words for words in found]
+    return found + (["untrained"] if at(resolved, "train.epochs") == 0 else [])
+
+
+def at(tree: Mapping[str, Any], key: str) -> Any:
+    """The entry at a dotted key."""
     for part in key.split("."):
         tree = tree[part]
     return tree

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from memgan.artifacts import write_text
+from memgan.params.ablations import Ablations
 from memgan.params.base import Block, entry, optional
 from memgan.params.data import Images, Source
 from memgan.params.encoders import Damsm, Evaluator, Features
@@ -69,6 +70,7 @@ class Params(Block):
     shards: int = entry("jobs that share the sampling of one run; the images are the same whatever it is", ge=1)
     pooling: Pooling = entry("kind of the discriminators' content pooling; paper avg")
     datasets: tuple[str, ...] = entry("what Table 1 is measured on, names under `data`", min_length=1)
+    ablations: Ablations = entry("data set and seeds of the ablations, apart from Table 1")
     images: Images = entry("geometry")
     damsm: Damsm = entry("text and image encoders")
     evaluator: Evaluator = entry("scoring network")
@@ -87,7 +89,7 @@ def check(path: Path) -> Params:
     """The whole file, each data set's and run's resolved blocks included. Raises InputError for the first fault."""
     tree = read_yaml(path)
     params = validated(Params, tree, path, "params")
-    for name in [*params.datasets, *(method.dataset for method in params.methods.values())]:
+    for name in [*params.datasets, params.ablations.dataset, *(method.dataset for method in params.methods.values())]:
         Settings(dataset=name, path=path)
     for dataset in params.data:
         for run in [None, *params.runs]:

@@ -29,7 +29,8 @@ PANELS = {  # title -> which columns of the curves
     "DAMSM and KL": r"damsm|kl",
 }
 NAMES = {"damsm": "DAMSM", "kl": "KL"}
-WINDOW = 9  # points of the running mean
+LOGARITHMIC = ("R1", "DAMSM")  # kinds whose terms lie orders of magnitude apart
+WINDOW = 9  # points of the running mean, fewer where there are few
 
 
 def main(
@@ -73,9 +74,12 @@ def curves_figure(path: Path) -> Figure:
         for name in [column for column in table.columns if re.fullmatch(pattern, column)]:
             points = table[["step", name]].dropna()
             (line,) = axis.plot(points["step"], points[name], alpha=0.25, linewidth=0.6)
-            mean = points[name].rolling(WINDOW, center=True, min_periods=1).mean()
-            axis.plot(points["step"], mean, color=line.get_color(), label=NAMES.get(name) or f"stage {int(name[-1]) + 1}")
+            window = min(WINDOW, 1 + len(points) // 40)
+            mean = points[name].rolling(window, center=True, min_periods=1).mean()
+            looks = {"color": line.get_color(), "marker": "o" if len(points) == 1 else None, "markersize": 3}
+            axis.plot(points["step"], mean, label=NAMES.get(name) or f"stage {int(name[-1]) + 1}", **looks)
         if axis.lines:
+            axis.set(ylabel="loss", yscale="log" if title.startswith(LOGARITHMIC) else "linear")
             axis.legend()
         else:
             axis.text(0.5, 0.5, "no step was trained" if table.empty else "not in use", ha="center", transform=axis.transAxes)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from memgan.metrics.samples import Samples
 from memgan.report.style import WIDTH
 
-COUNT, COLUMNS = 64, 4  # pairs of sample and retrieved image
+COUNT, COLUMNS = 32, 4  # pairs of sample and retrieved image
 LETTERS, LINES = 38, 3  # a caption under a pair
 ROWS, SHOWN = 8, 9  # captions of the diversity figure, and samples of each
 MARGIN, LINE = 0.06, 0.105  # inches: between pictures, from one line of text to the next

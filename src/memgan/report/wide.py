@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
 
+from memgan.report.markdown import table
 from memgan.report.rows import BLIND, CHANCE, READER, REAL, Row
 
 MAIN = ("IS", "FID", "R-precision", "SOA-C", "SOA-I")
@@ -47,8 +48,8 @@ def _published(rows: Sequence[Row]) -> list[str]:
             row = _find(rows, method=method, dataset=dataset, metric=metric)
             cells.append(_noted(row, notes) if row else "-")
         lines.append(cells)
-    table = _table(["Method", *(f"{DATASETS[dataset]} {metric}" for dataset, metric in columns)], lines)
-    return [*table, "", *(f"{i}. {note}" for i, note in enumerate(notes, start=1))]
+    head = ["Method", *(f"{DATASETS[dataset]} {metric}" for dataset, metric in columns)]
+    return [*table(head, lines), "", *(f"{i}. {note}" for i, note in enumerate(notes, start=1))]
 
 
 def _noted(row: Row, notes: list[str]) -> str:
@@ -80,7 +81,7 @@ def _lines(rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
         if len(seeds) > 1:
             over = [_over_seeds([row for row in column if row]) for column in zip(*found, strict=True)]
             lines.append([f"{method}: mean ± std", f"{len(seeds)} seeds", *over])
-    return _table(["Method", "Seed", *metrics], lines)
+    return table(["Method", "Seed", *metrics], lines)
 
 
 def _cell(row: Row | None) -> str:
@@ -112,8 +113,13 @@ def _protocol(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
         lines.append(
             [metric, *(_distinct(scored, key) for key in ("extractor", "note")), _distinct(rest, "n"), _distinct(real, "n")]
         )
-    table = _table(["Metric", "Extractor", "Protocol", "n", f"n of {REAL}"], lines, left=3)
-    return ["Protocol:", "", *table, *(["", EXPLAINED] if any(row["method"] == READER for row in rows) else [])]
+    head = ["Metric", "Extractor", "Protocol", "n", f"n of {REAL}"]
+    return [
+        "Protocol:",
+        "",
+        *table(head, lines, left=3),
+        *(["", EXPLAINED] if any(row["method"] == READER for row in rows) else []),
+    ]
 
 
 def _distinct(rows: Sequence[Row], key: str) -> str:
@@ -122,10 +128,3 @@ def _distinct(rows: Sequence[Row], key: str) -> str:
 
 def _find(rows: Iterable[Row], **wanted: str) -> Row | None:
     return next((row for row in rows if all(row[key] == value for key, value in wanted.items())), None)
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Markdown; the first `left` columns are text, the others numbers."""
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in [head, *lines]]
-    rule = ["---"] * left + ["---:"] * (len(head) - left)
-    return ["| " + " | ".join(line) + " |" for line in [cells[0], rule, *cells[1:]]]

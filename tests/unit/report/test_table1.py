@@ -46,6 +46,10 @@ def files(folder: Path, *contents: dict[str, Any]) -> list[Path]:
     return paths
 
 
+def outputs(folder: Path) -> list[Path]:
+    return [folder / name for name in ("table1.csv", "table1.md", "table1.html", "table1.json")]
+
+
 def test_published_numbers_are_those_of_the_paper_to_the_letter() -> None:
     rows = published_rows(PUBLISHED)
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
@@ -113,9 +117,9 @@ def test_the_step_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     scores = files(tmp_path, real_of(), run_of(28.0), run_of(90.0, run="untrained"), *other)
     contents = []
     for name in ("one", "two"):
-        out, form = tmp_path / name / "table1.csv", tmp_path / name / "table1.md"
-        table1.main(scores, PUBLISHED, out, form)
-        contents.append((out.read_bytes(), form.read_bytes()))
+        made = outputs(tmp_path / name)
+        table1.main(scores, PUBLISHED, *made)
+        contents.append([path.read_bytes() for path in made])
     assert contents[0] == contents[1]
     assert contents[0][0].decode().count("published") == 70
     assert contents[0][1].decode().index("## Measured: birdworld") < contents[0][1].decode().index("## Measured: sceneworld")
@@ -123,8 +127,18 @@ def test_the_step_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
 
 def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two runs are called 'Ours'"):
-        table1.main(files(tmp_path, run_of(1.0), run_of(2.0)), PUBLISHED, tmp_path / "t.csv", tmp_path / "t.md")
-    assert not (tmp_path / "t.csv").exists()
+        table1.main(files(tmp_path, run_of(1.0), run_of(2.0)), PUBLISHED, *outputs(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_summary_for_dvc_has_our_main_scores_by_data_set(tmp_path: Path) -> None:
+    scores = files(tmp_path, real_of(), run_of(20.0, 0), run_of(24.0, 1), real_of("sceneworld"), run_of(9.0, dataset="sceneworld"))
+    *_, summary = made = outputs(tmp_path)
+    table1.main(scores, PUBLISHED, *made)
+    assert json.loads(summary.read_text()) == {
+        "birdworld": {"FID": 22.0, "R-precision": 72.0},
+        "sceneworld": {"FID": 9.0, "R-precision": 59.0},
+    }
 
 
 def test_a_file_without_scores_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The ablations' figure: a bar a run, its deviation over seeds, and each seed's value."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from memgan.report.compared import JUDGED, LOWER, Run, base_of
+from memgan.report.style import COLOURS, WIDTH
+from memgan.report.wide import shown
+
+ROW = 0.19  # inches of a run
+ROOM = 1.12  # of an axis beyond the largest bar
+BELOW = 0.24  # of a row: the seeds' dots, so that they don't hide the whisker
+NOTE = "bar: mean over seeds; whisker: standard deviation; dots: the seeds; dashed: ours"
+UNTRAINED = 2.0  # a bar so many times the largest of the trained runs' is cut, and its value written
+
+
+def bars_figure(runs: Sequence[Run]) -> Figure:
+    """One panel a metric that judges, one bar a run; the line is `ours`."""
+    base = base_of(runs)
+    metrics = [metric for metric in JUDGED if base.values(metric)]
+    height = ROW * len(runs) + 1.0
+    figure, axes = plt.subplots(1, len(metrics), figsize=(WIDTH, height), sharey=True, squeeze=False, layout="constrained")
+    for axis, metric in zip(axes[0], metrics, strict=True):
+        _panel(axis, runs, base, metric)
+    axes[0][0].set_yticks(np.arange(len(runs)), [run.name for run in runs], fontsize=7)
+    axes[0][0].set_ylim(len(runs) - 0.4, -0.6)
+    figure.supxlabel(NOTE, fontsize=6.5)
+    return figure
+
+
+def _panel(axis: Axes, runs: Sequence[Run], base: Run, metric: str) -> None:
+    there = [(place, run) for place, run in enumerate(runs) if run.values(metric)]
+    ends = [run.spread(metric)[0] + (run.spread(metric)[1] or 0) for _, run in there]
+    trained = [end for end, (_, run) in zip(ends, there, strict=True) if run.resolved["train"]["epochs"]]
+    limit = ROOM * (max(ends) if max(ends) <= UNTRAINED * max(trained) else max(trained))
+    for place, run in there:
+        value, std = run.spread(metric)
+        axis.barh(place, min(value, limit), color=COLOURS[0] if run is base else "#b9c6ea", height=0.72, zorder=2)
+        if value > limit:
+            axis.text(0.97 * limit, place, f"{shown(metric, value)} \u2192", ha="right", va="center", fontsize=6, zorder=4)
+            continue
+        if std is not None:
+            axis.errorbar(value, place, xerr=std, color="#222222", linewidth=0.8, capsize=1.8, capthick=0.8, zorder=4)
+        values = run.values(metric)
+        axis.plot(values, [place + BELOW] * len(values), "o", markersize=1.7, color=COLOURS[2], zorder=5)
+    axis.axvline(base.spread(metric)[0], color=COLOURS[0], linewidth=0.8, linestyle="--", zorder=3)
+    axis.set_xlim(0, limit)
+    axis.set_title(metric if metric in LOWER else f"{metric}, %")
+    axis.set_xlabel(f"{'lower' if metric in LOWER else 'higher'} is better", fontsize=7)
+    axis.grid(axis="y", visible=False)
+    axis.tick_params(axis="y", length=0)
