@@ -116,7 +116,7 @@ class Clone:
 
     def wait_for(self, sign: str, process: subprocess.Popen[str]) -> None:
         """Waits until a file of that pattern is there."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while not any(self.path.glob(sign)):
             assert time.monotonic() < deadline and process.poll() is None, f"{sign} never came:\n{self.said()}"
             time.sleep(0.05)
