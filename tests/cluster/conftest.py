@@ -46,19 +46,28 @@ def plugins() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A Slurm that takes jobs; the environment in which its commands find it."""
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """A Slurm that takes jobs, as its commands find it: slurm.conf, and a folder that must come first on the PATH."""
     folder = tmp_path_factory.mktemp("slurm")
     folder.chmod(0o755)
     for name in ("state", "spool", "munge"):
         (folder / name).mkdir(mode=0o755)
     env = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
     (folder / "slurm.conf").write_text(configuration(folder))
+    put_srun(folder)
     with daemons(folder, env) as start:
         start("munged", *munge(folder), ready=(folder / "munge.socket").exists)
         start("slurmctld", "-D", ready=lambda: said(env, "scontrol", "ping"))
         start("slurmd", "-D", ready=lambda: said(env, "sinfo", "--noheader", "--states=idle"))
-        yield {"SLURM_CONF": env["SLURM_CONF"]}
+        yield folder / "slurm.conf", folder / "commands"
+
+
+def put_srun(folder: Path) -> None:
+    """In front of the real srun, one that knows our slurm.conf: within a job, the plugin drops SLURM_CONF from the environment."""
+    srun = folder / "commands/srun"
+    srun.parent.mkdir()
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+    srun.chmod(0o755)
 
 
 def configuration(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """Table 1's chain through a real Slurm, by the profile that users take."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ COMMAND = f"snakemake --workflow-profile profiles/slurm {HERE} {TABLE}"
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory, plugins: dict[str, str], slurm: dict[str, str]) -> Clone:
+def clone(tmp_path_factory: pytest.TempPathFactory, plugins: dict[str, str], slurm: tuple[Path, Path]) -> Clone:
     clone = make(tmp_path_factory.mktemp("slurm-run") / "clone", ONE_WORLD, stand_ins=True)
-    clone.env |= slurm
+    config, commands = slurm
+    clone.env |= {"SLURM_CONF": str(config), "PATH": f"{commands}{os.pathsep}{clone.env['PATH']}"}
     clone.run(COMMAND, timeout=1800, **plugins)
     return clone
 
