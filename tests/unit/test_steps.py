@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 PROGRAM = """
-import faiss, json, numpy, scipy.linalg, torch
+import faiss, json, numpy, torch
 from threadpoolctl import threadpool_info
 from memgan import steps
 steps.set_threads(1)
+import scipy.linalg
 print(json.dumps([pool["num_threads"] for pool in threadpool_info()] + [faiss.omp_get_max_threads(), torch.get_num_threads()]))
 """
 
