@@ -9,7 +9,7 @@ STAMP := $(MEMGAN_VENV)/.memgan
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: table1 retrieval figures ablations sanity report dvc test test-slow lint format env clean-env
+.PHONY: table1 retrieval figures ablations sanity report dvc test test-slow test-cluster lint format env clean-env
 
 table1: env  ## results/table1.csv
 	snakemake --cores $(CORES) results/table1.csv
@@ -41,17 +41,29 @@ test: env  ## all tests but the slow ones
 test-slow: env  ## the tests that take minutes each
 	python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
+test-cluster: env  ## a real Slurm on this machine, started and ended by the tests, and the options of the cluster profiles; as root
+	@for tool in slurmctld slurmd munged; do command -v $$tool >/dev/null || missing=yes; done; \
+	if [ "$$missing" ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; fi
+	@want="$$(cksum < requirements-cluster.lock)"; \
+	if [ "$$want" != "$$(cat $(MEMGAN_VENV)/cluster/.memgan 2>/dev/null)" ]; then \
+	  set -e; \
+	  rm -rf $(MEMGAN_VENV)/cluster; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps --target $(MEMGAN_VENV)/cluster -r requirements-cluster.lock; \
+	  echo "$$want" > $(MEMGAN_VENV)/cluster/.memgan; \
+	fi
+	python -m pytest -m cluster
+
 lint: env
 	ruff check .
 	ruff format --check .
-	snakefmt --check --line-length 132 Snakefile workflow
+	snakefmt --check Snakefile workflow
 	lint-imports
 	snakemake --lint
 
 format: env
 	ruff format .
 	ruff check --fix .
-	snakefmt --line-length 132 Snakefile workflow
+	snakefmt Snakefile workflow
 
 env:
 	@want="$$(cat requirements.lock pyproject.toml | cksum) $(CURDIR)"; \

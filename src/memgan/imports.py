@@ -18,24 +18,25 @@ def code_of(module: str, source: Path = SOURCE) -> list[Path]:
 
     Packages' `__init__.py` files count only when they hold code.
     """
-    todo, found = [module], set()
+    todo, seen, found = [module], {module}, set()
     while todo:
         name = todo.pop()
         for path in _files(name, source):
             if path not in found:
                 found.add(path)
-                todo += _imported(path, _package_of(name, path))
+                new = set(_imported(path, _package_of(name, path))) - seen
+                seen |= new
+                todo += new
     return sorted(path.relative_to(source) for path in found)
 
 
-def _files(name: str, source: Path) -> Iterator[Path]:
+@cache
+def _files(name: str, source: Path) -> tuple[Path, ...]:
     """The module's file and the non-empty `__init__.py` of each package above it."""
     parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        base = source.joinpath(*parts[:depth])
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if path.is_file() and (depth == len(parts) or path.name == "__init__.py") and path.stat().st_size:
-                yield path
+    packages = [source.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+    places = [source.joinpath(*parts).with_suffix(".py"), *packages]
+    return tuple(path for path in places if path.is_file() and path.stat().st_size)
 
 
 def _package_of(name: str, path: Path) -> str:
@@ -45,7 +46,7 @@ def _package_of(name: str, path: Path) -> str:
 @cache
 def _imported(path: Path, package: str) -> tuple[str, ...]:
     names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -53,3 +54,13 @@ def _imported(path: Path, package: str) -> tuple[str, ...]:
             base = ".".join([*parents, *([node.module] if node.module else [])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return tuple(name for name in names if name.split(".")[0] == PACKAGE)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements, those inside others too; `ast.walk` would visit every expression as well, at ten times the price."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
+            todo += getattr(node, inner, ())

@@ -1,6 +1,7 @@
 """What all steps share when they run as `python -m memgan.<module>`: arguments, log, errors."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -72,9 +73,16 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterabl
 
 
 def set_threads(count: int) -> None:
-    """Fixes torch's threads and asks for deterministic kernels: the number of threads changes the order of sums."""
-    import torch
+    """Fixes the threads of torch, NumPy and FAISS, whatever OMP_NUM_THREADS says, and asks for deterministic kernels.
 
+    The number of threads changes the order of sums; Snakemake sets the variable for its jobs, DVC and a shell do not.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(count)  # of every BLAS and OpenMP that is loaded by now: NumPy's, FAISS's
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(count)  # of those that are loaded later: SciPy's
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
 

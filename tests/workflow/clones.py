@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = "results/table1.csv"
 ONE_WORLD = ("datasets: [birdworld, sceneworld]", "datasets: [birdworld]")
 STAND_IN = Path(__file__).with_name("stand_in.py")
+STAND_IN_STATE = "results/birdworld/ours/0/state/*[0-9a-f]"  # is there while the stand-in for training is at work
 STRANGE = ("DVC_", "MEMGAN_", "PYTEST_", "PYTHON")  # variables that a user's shell does not have
 IMPORTS = {
     "memory.features": "encoders.vgg",
@@ -35,6 +36,7 @@ class Clone:
 
     def __init__(self, path: Path):
         self.path = path
+        self.made: list[str] = []  # rules that Snakemake ran, where a fixture notes them
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(STRANGE)}
         self.env |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -114,7 +116,7 @@ class Clone:
 
     def wait_for(self, sign: str, process: subprocess.Popen[str]) -> None:
         """Waits until a file of that pattern is there."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while not any(self.path.glob(sign)):
             assert time.monotonic() < deadline and process.poll() is None, f"{sign} never came:\n{self.said()}"
             time.sleep(0.05)

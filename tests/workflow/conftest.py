@@ -1,4 +1,8 @@
-"""Clones in which Table 1 has been made once, on one world; each test works on a copy."""
+"""Clones in which Table 1 has been made once, on one world; each test works on a copy.
+
+Stand-ins made them, but for `snakemade`: a chain of real steps costs a minute and a half of processor time, nearly all of it to
+import torch. What both engines make of the real steps stands in tests/e2e/test_engines.py; here they are for slow tests.
+"""
 
 from pathlib import Path
 
@@ -12,15 +16,6 @@ def made_by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """By the real steps, under Snakemake."""
     clone = make(tmp_path_factory.mktemp("snakemake") / "clone", ONE_WORLD)
     clone.snakemake()
-    clone.commit()
-    return clone
-
-
-@pytest.fixture(scope="session")
-def made_by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """By the real steps, under DVC."""
-    clone = make(tmp_path_factory.mktemp("dvc") / "clone", ONE_WORLD)
-    clone.repro()
     clone.commit()
     return clone
 
@@ -40,10 +35,14 @@ def snakemade(made_by_snakemake: Clone, tmp_path: Path) -> Clone:
 
 
 @pytest.fixture
-def dvcmade(made_by_dvc: Clone, tmp_path: Path) -> Clone:
-    return made_by_dvc.copy(tmp_path / "clone")
-
-
-@pytest.fixture
 def mocked(made_by_stand_ins: Clone, tmp_path: Path) -> Clone:
     return made_by_stand_ins.copy(tmp_path / "clone")
+
+
+@pytest.fixture(scope="session")
+def maximum(made_by_stand_ins: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """By stand-ins, under Snakemake, and made again with `pooling: max`: what a run that nobody disturbs makes of it."""
+    clone = made_by_stand_ins.copy(tmp_path_factory.mktemp("max") / "clone")
+    clone.edit("params.yaml", "pooling: avg", "pooling: max")
+    clone.made = clone.snakemake()
+    return clone

@@ -40,7 +40,7 @@ def stand_in(module: str, value: int) -> None:
     folder = made[0].parent / "state"
     with turn(folder, module):
         note("start", module, names)
-        work(folder / f"{hashlib.md5(content.encode()).hexdigest()}", module)
+        work(folder / f"{hashlib.md5(content.encode()).hexdigest()}", module, Path(flags["log"]))
         for path in made:
             write(path, content)
         note("end", module, names)
@@ -68,11 +68,19 @@ def turn(folder: Path, module: str):
     return lock
 
 
-def work(state: Path, module: str) -> None:
-    """Takes as long as the environment asks of this module: so many tenths of a second, or as long as a file is there."""
+def work(state: Path, module: str, log: Path) -> None:
+    """Takes as long as the environment asks of this module: so many tenths of a second, or as long as a file is there.
+
+    Like a training, it notes how far it has come, and goes on from there.
+    """
     name = module.replace(".", "_").upper()
+    begun = int(state.read_text() or 0) if state.exists() else 0
+    if begun:
+        log.write_text(f"resuming from step {begun}\n")
     state.touch()
-    time.sleep(int(os.environ.get(f"TENTHS_{name}", "0")) / 10)
+    for tenth in range(begun, int(os.environ.get(f"TENTHS_{name}", "0"))):
+        state.write_text(str(tenth + 1))
+        time.sleep(0.1)
     while name in os.environ.get("HELD", "") and Path(os.environ["HELD_BY"]).exists():
         time.sleep(0.1)
     state.unlink()

@@ -1,16 +1,38 @@
-"""kill -9 at random moments under each engine: the next command, of either, just works and ends in the same bytes."""
+"""kill -9 at random moments under each engine: the next command, of either, just works and ends in the same bytes.
+
+Three kills are in every run of the tests: two here, with stand-ins, and one of a real training in tests/e2e/test_engines.py.
+"""
 
 import random
-from pathlib import Path
 
 import pytest
 
-from tests.workflow.clones import TABLE, Clone
+from tests.workflow.clones import STAND_IN_STATE, TABLE, Clone
 
 ENGINES = {"snakemake": f"snakemake --cores 2 {TABLE}", "dvc": "dvc repro"}
 STATE = "results/birdworld/ours/0/state/generator/*/*.pt"
 LONGER = ("    train: {}\n    sampling", "    train: {epochs: 12}\n    sampling")
 OFTEN = {"MEMGAN_STATE_EVERY": "0.2"}
+LOG = "logs/train/birdworld-ours-0.log"
+
+
+@pytest.mark.xdist_group("stand-ins")
+@pytest.mark.parametrize(("first", "then"), [("snakemake", "dvc"), ("dvc", "snakemake")])
+def test_killed_in_training(mocked: Clone, maximum: Clone, first: str, then: str):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    mocked.killed(ENGINES[first], STAND_IN_STATE, after=0.5, TENTHS_GAN_TRAIN="3000")
+    mocked.run(ENGINES[then])
+    assert "resuming from step" in (mocked.path / LOG).read_text()
+    assert_true(mocked, maximum.digests())
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_killed_before_the_results_are_recorded(mocked: Clone, maximum: Clone):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    mocked.run(f"{ENGINES['snakemake']} --no-hooks")  # as if killed after the last job
+    assert mocked.status() != {}
+    assert mocked.snakemake() == []
+    assert_true(mocked, maximum.digests())
 
 
 def untrained(clone: Clone) -> Clone:
@@ -22,29 +44,21 @@ def untrained(clone: Clone) -> Clone:
 
 @pytest.fixture(scope="session")
 def truth(made_by_snakemake: Clone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a run that nobody kills makes."""
+    """What a run of the real steps that nobody kills makes."""
     clone = untrained(made_by_snakemake.copy(tmp_path_factory.mktemp("truth") / "clone"))
     clone.snakemake()
     return clone.digests()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("real")
 @pytest.mark.parametrize(("first", "then"), [("snakemake", "dvc"), ("dvc", "snakemake")])
-def test_killed_in_training(snakemade: Clone, truth: dict[str, str], first: str, then: str):
+def test_killed_in_a_real_training(snakemade: Clone, truth: dict[str, str], first: str, then: str):
     clone = untrained(snakemade)
     clone.killed(ENGINES[first], STATE, after=0.5, **OFTEN)
     assert not (clone.path / "results/birdworld/ours/0/generator.safetensors").exists()
     clone.run(ENGINES[then])
-    assert "resuming from step" in (clone.path / "logs/train/birdworld-ours-0.log").read_text()
-    assert_true(clone, truth)
-
-
-@pytest.mark.xdist_group("real")
-def test_killed_before_the_results_are_recorded(snakemade: Clone, truth: dict[str, str]):
-    clone = untrained(snakemade)
-    clone.run(f"{ENGINES['snakemake']} --no-hooks")  # as if killed after the last job
-    assert clone.status() != {}
-    assert clone.snakemake() == []
+    assert "resuming from step" in (clone.path / LOG).read_text()
     assert_true(clone, truth)
 
 
@@ -79,4 +93,4 @@ def assert_true(clone: Clone, truth: dict[str, str]) -> None:
     assert clone.status() == {}
     assert clone.planned() == []
     assert clone.digests() == truth
-    assert not list(Path(clone.path / ".snakemake/locks").glob("*"))
+    assert not list((clone.path / ".snakemake/locks").glob("*"))

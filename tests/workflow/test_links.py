@@ -17,16 +17,13 @@ GENERATOR = "results/birdworld/ours/0/generator.safetensors"
 )
 def test_reruns_over_links(mocked: Clone, links: str):
     mocked.run(f"dvc config --local cache.type {links} && dvc checkout --relink -q")
-    assert mocked.planned() == []
-    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
-    assert mocked.repro() == ONWARD
     assert kind(mocked.path / GENERATOR) == {"hardlink": "hardlink", "symlink": "symlink"}.get(links, "file")
-    mocked.edit("src/memgan/gan/train.py", "VALUE = 0", "VALUE = 1")
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
     assert sorted(set(mocked.snakemake())) == ONWARD  # over links that cannot be written through
     assert mocked.status() == {}
     mocked.edit("params.yaml", "pooling: max", "pooling: avg")
-    mocked.edit("src/memgan/gan/train.py", "VALUE = 1", "VALUE = 0")
     assert mocked.repro() == []  # all from the run-cache
+    assert kind(mocked.path / GENERATOR) == {"hardlink": "hardlink", "symlink": "symlink"}.get(links, "file")
     assert mocked.planned() == []
     assert damaged(mocked.path / ".dvc/cache/files/md5") == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from snakemake.persistence.file import FilePersistence
 
+from tests.workflow.clones import ROOT
 from workflow import machine
 from workflow.record import books, engine
 from workflow.record.engine import Output
@@ -92,10 +93,61 @@ def test_a_living_dvc_is_at_work_and_a_dead_one_is_not(tmp_path: Path, monkeypat
     note_reader(process.pid)
     assert books.at_work() == f"`dvc repro` (PID {process.pid})"
     process.kill()
-    time.sleep(0.2)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert books.at_work() is None  # a zombie, until it is waited for
     process.wait()
     assert books.at_work() is None
+
+
+def test_a_younger_process_with_the_number_of_a_dead_dvc_is_not_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As after a restart of the machine; DVC itself would wait for it for ever."""
+    monkeypatch.chdir(tmp_path)
+    note_reader(os.getppid())
+    assert books.at_work()
+    os.utime(books.RWLOCK, (1, 1))
+    assert books.at_work() is None
+
+
+def test_what_a_killed_dvc_holds_is_taken_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    holder = {"pid": os.getppid(), "cmd": "dvc repro"}
+    books.TEMPORARY.mkdir(parents=True)
+    books.RWLOCK.write_text(json.dumps({"write": {str(tmp_path / "out"): holder}}))
+    with pytest.raises(SystemExit, match=r"^error: `dvc repro` \(PID \d+\) is at work here"):
+        books.claim()
+    os.utime(books.RWLOCK, (1, 1))
+    books.claim()
+    assert [reader["cmd"] for reader in json.loads(books.RWLOCK.read_text())["read"][str(tmp_path)]] == ["snakemake"]
+    books.release()
+
+
+def test_a_second_run_is_refused_and_a_look_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    program = "from workflow.record import engine; {}; input()"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+
+    def other(what: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", program.format(what)], stdin=subprocess.PIPE, env=env)
+
+    engine.HOME.mkdir()
+    look = other("engine.other_run(); open('looked', 'w')")
+    wait_for(tmp_path / "looked")
+    assert engine.other_run() is None
+    run = other("engine.claim(); open('runs', 'w')")
+    wait_for(tmp_path / "runs")
+    with pytest.raises(SystemExit, match=rf"^error: another snakemake \(PID {run.pid}\) is at work here"):
+        engine.claim()
+    for process in (look, run):
+        process.kill()
+        process.wait()
+    assert engine.other_run() is None
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(("cores", "threads", "share"), [(2, 1, 50), (16, 1, 6), (2, 4, 100), (128, 1, 1), (None, 1, 100)])

@@ -13,22 +13,19 @@ import pytest
 from tests.workflow.clones import Clone
 
 
-def cloned(clone: Clone, path: Path) -> Clone:
-    """A `git clone` of it, with the results pulled."""
+def cloned(clone: Clone, fresh: Clone) -> None:
+    """Makes `fresh` a `git clone` of it, with the results pulled."""
     clone.commit()
     clone.run("dvc push -q")
-    clone.run(f"git clone -q . {path}")
-    fresh = Clone(path)
+    clone.run(f"git clone -q . {fresh.path}")
     fresh.run("dvc pull -q")
-    return fresh
 
 
-@pytest.mark.xdist_group("real")
-def test_from_a_folder(snakemade: Clone, tmp_path: Path):
-    snakemade.run(f"dvc remote add -d store {tmp_path / 'store'}")
-    fresh = cloned(snakemade, tmp_path / "fresh")
-    assert fresh.planned() == []
-    assert fresh.status() == {}
+@pytest.mark.xdist_group("stand-ins")
+def test_from_a_folder(mocked: Clone, tmp_path: Path):
+    mocked.run(f"dvc remote add -d store {tmp_path / 'store'}")
+    fresh = Clone(tmp_path / "fresh")
+    cloned(mocked, fresh)
     assert fresh.snakemake() == []
     assert fresh.repro() == []
 
@@ -63,13 +60,9 @@ def reachable(port: int) -> bool:
 @pytest.mark.xdist_group("stand-ins")
 def test_from_an_s3_server(mocked: Clone, s3: str, tmp_path: Path):
     mocked.run(f"dvc remote add -d store s3://store/cache && dvc remote modify store endpointurl {s3}")
-    for clone in (mocked, Clone(tmp_path / "fresh")):
+    fresh = Clone(tmp_path / "fresh")
+    for clone in (mocked, fresh):
         clone.env |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-    mocked.commit()
-    mocked.run("dvc push -q")
-    mocked.run(f"git clone -q . {clone.path}")
-    clone.run("dvc pull -q")
-    assert clone.planned() == []
-    assert clone.status() == {}
-    assert clone.snakemake() == []
-    assert clone.repro() == []
+    cloned(mocked, fresh)
+    assert fresh.status() == {}
+    assert fresh.planned() == []

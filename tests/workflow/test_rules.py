@@ -1,14 +1,14 @@
 """The rules themselves: what they make, how they are written, and what is refused before anything runs."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.clones import ROOT, TABLE, Clone, make
+from memgan.params.load import read_yaml
+from tests.workflow.clones import ROOT, TABLE, Clone, make, ran
+from workflow.needs import refuse_faults, refuse_overrides
 
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TWICE = ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"]
@@ -41,15 +41,16 @@ def params(clone: Clone):
 
 
 @pytest.mark.xdist_group("rules")
-def test_table1_is_made_by_default_and_by_name(clone: Clone):
+def test_table1_is_made_by_default(clone: Clone):
     assert Counter(clone.planned("")) == JOBS
-    assert Counter(clone.planned(TABLE)) == JOBS
 
 
 @pytest.mark.xdist_group("rules")
-def test_other_runs_and_figures_are_made_by_name(clone: Clone):
-    assert Counter(clone.planned("all")) == JOBS | {"figures": 2}
-    assert {"train", "sample", "metrics", "evaluator"} < set(clone.planned(OTHER_RUN))
+def test_figures_other_runs_and_own_data_are_made_by_name(clone: Clone):
+    """Own data is downloaded, not rendered."""
+    other = dict.fromkeys(["train", "variations", "soa", "metrics"], 1) | {"sample": 2}
+    named = Counter(clone.planned(f"{TABLE} all {OTHER_RUN} results/photos/images"))
+    assert named == Counter(JOBS) + Counter(other) + Counter({"figures": 2, "download": 1, "preprocess": 1})
 
 
 @pytest.mark.xdist_group("rules")
@@ -84,22 +85,35 @@ def test_ablations_train_once_for_all_retrievals_and_leave_table_1_alone(clone: 
 
 
 @pytest.mark.xdist_group("rules")
-def test_own_data_is_downloaded_and_not_rendered(clone: Clone):
-    assert clone.planned("results/photos/images") == ["download", "preprocess"]
+def test_a_mistake_in_params_ends_in_one_line(clone: Clone, params: Path):
+    clone.edit("params.yaml", "pooling: avg", "pooling: min")
+    told_off(clone, f"snakemake -n {TABLE}", "pooling")
 
 
-@pytest.mark.xdist_group("rules")
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_params_ends_in_one_line(clone: Clone, params: Path, mistake: str):
+def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str):
     old, new, named = MISTAKES[mistake]
-    clone.edit("params.yaml", old, new)
-    told_off(clone, f"snakemake -n {TABLE}", named)
+    text = (ROOT / "tests/e2e/params.yaml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "params.yaml").write_text(text.replace(old, new))
+    monkeypatch.chdir(tmp_path)
+    read_yaml.cache_clear()
+    with pytest.raises(SystemExit, match=rf"^error: .*{re.escape(named)}"):
+        refuse_faults()
+    read_yaml.cache_clear()
 
 
 @pytest.mark.xdist_group("rules")
 def test_overrides_on_the_command_line_are_refused(clone: Clone):
     told_off(clone, f"snakemake -n {TABLE} --config pooling=max", "--config: `pooling` is 'max'")
-    clone.run(f"snakemake -n {TABLE} --config pooling=avg")
+
+
+def test_an_override_that_changes_nothing_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    read_yaml.cache_clear()
+    refuse_overrides(read_yaml(Path("params.yaml")) | {"pooling": "avg"})
+    with pytest.raises(SystemExit, match="`nosuch` is 1"):
+        refuse_overrides(read_yaml(Path("params.yaml")) | {"nosuch": 1})
 
 
 def told_off(clone: Clone, command: str, named: str) -> None:
@@ -113,22 +127,11 @@ def told_off(clone: Clone, command: str, named: str) -> None:
 def test_outside_a_git_clone_snakemake_works_alone(clone: Clone, tmp_path: Path):
     alone = clone.copy(tmp_path / "archive")
     alone.run("rm -rf .git")
-    done = alone.run("snakemake -n")
-    assert [line for line in done.stdout.splitlines() if line.startswith("record: ")] == [
+    said = alone.run("snakemake -n").stdout
+    assert [line for line in said.splitlines() if line.startswith("record: ")] == [
         "record: no git clone here: Snakemake works alone, and nothing is recorded"
     ]
-    assert Counter(alone.planned()) == JOBS
-
-
-@pytest.mark.xdist_group("rules")
-def test_lint(clone: Clone):
-    clone.run("snakemake --lint")
-
-
-def test_format():
-    command = [sys.executable, "-m", "snakefmt.snakefmt", "--check", "--line-length", "132", "Snakefile", "workflow"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert Counter(ran(said)) == JOBS
 
 
 def test_every_rule_says_all_that_it_must():

@@ -1,7 +1,8 @@
 """Snakemake makes, DVC remembers: how the two stay agreed on what is up to date, whoever ran last.
 
 Snakemake judges by file times and by notes in .snakemake; neither survives `git clone`, `dvc pull` or `dvc exp apply`. So dvc.lock
-is the record. Before Snakemake looks at an output (`before`), the record is asked:
+is the record. Before Snakemake looks at an output, the record is asked (`ask`, as the Snakefile is opened; the answer comes while
+the rules are read) and heeded (`heed`, when they have been):
 
 - it vouches for the output and for its inputs: the output counts as up to date, whatever the times say;
 - it vouches for the output, but an input has changed: the output is made again;
@@ -14,32 +15,44 @@ asking, `enter` the entering; `stages` says how a rule looks as a stage of DVC, 
 """
 
 import atexit
+from contextlib import ExitStack
+from subprocess import Popen
 from typing import Any
 
 from workflow.record import books, engine
 from workflow.record.enter import Run, enter
 from workflow.record.sync import sync
 
+_turn = ExitStack()
+_asked: Popen[str] | None = None
 _run: Run | None = None
 _owed: set[str] = set()
 
 
-def before(workflow: Any) -> None:
-    """As the Snakefile is read: brings what Snakemake knows in line with the record."""
-    global _owed
+def ask(workflow: Any) -> None:
+    """As the Snakefile is opened: waits for its turn and asks the record, unless another run is at work."""
+    global _asked
     if not engine.is_main(workflow):
         return
-    with engine.turn():
-        if other := engine.other_run():
-            books.say(f"{other} is at work here; wait for it")
-            return
-        engine.clear_locks()
-        if books.are_closed() or not books.are_kept():
-            return
-        if other := books.at_work():
-            books.say(f"{other} is at work here; wait for it, or take what follows as Snakemake's view without the record")
-            return
-        _owed = sync()
+    _turn.enter_context(engine.turn())
+    if other := engine.other_run():
+        books.say(f"{other} is at work here; wait for it")
+        return
+    engine.clear_locks()
+    if books.are_closed() or not books.are_kept():
+        return
+    if other := books.at_work():
+        books.say(f"{other} is at work here; wait for it, or take what follows as Snakemake's view without the record")
+        return
+    _asked = books.ask()
+
+
+def heed(workflow: Any) -> None:
+    """When the rules have been read: brings what Snakemake knows in line with what the record says."""
+    global _owed
+    if _asked:
+        _owed = sync(_asked, engine.settings(workflow))
+    _turn.close()
     if _owed:
         atexit.register(lambda: engine.found_nothing_to_do(workflow) and enter(Run(workflow), _owed))
 

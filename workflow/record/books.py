@@ -5,8 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import psutil
@@ -14,6 +17,10 @@ import yaml
 
 TABLE1, ABLATIONS = Path("dvc.yaml"), Path("ablations/dvc.yaml")
 TEMPORARY = Path(".dvc/tmp")
+RWLOCK = TEMPORARY / "rwlock"
+SLACK = 1.0  # seconds by which clocks of processes and of files may differ
+PATIENCE = 15.0  # seconds of silence
+FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a dvc.lock of all ablations takes seconds without libyaml
 _claims = ExitStack()
 _closed = False
 
@@ -38,7 +45,12 @@ def are_kept() -> bool:
     """Whether there are books here: a git clone with DVC. Says so in one line if not."""
     missing = [
         what
-        for what, there in (("git clone", Path(".git").exists()), ("dvc.yaml", TABLE1.exists()), ("dvc", shutil.which("dvc")))
+        for what, there in (
+            ("git clone", Path(".git").exists()),
+            (".dvc folder", TEMPORARY.parent.is_dir()),
+            ("dvc.yaml", TABLE1.exists()),
+            ("dvc", shutil.which("dvc")),
+        )
         if not there
     ]
     if missing:
@@ -49,19 +61,21 @@ def are_kept() -> bool:
 def at_work() -> str | None:
     """The living process that DVC's file of readers and writers names, other than this one."""
     try:
-        noted = json.loads((TEMPORARY / "rwlock").read_text())
+        noted, since = json.loads(RWLOCK.read_text()), RWLOCK.stat().st_mtime
     except (FileNotFoundError, ValueError):
         return None
     holders = [*noted.get("write", {}).values(), *(one for many in noted.get("read", {}).values() for one in many)]
     for holder in holders:
-        if holder["pid"] != os.getpid() and _lives(holder["pid"]):
+        if holder["pid"] != os.getpid() and _lives(holder["pid"], since):
             return f"`{holder['cmd']}` (PID {holder['pid']})"
     return None
 
 
-def _lives(pid: int) -> bool:
+def _lives(pid: int, since: float) -> bool:
+    """Whether the process that had this number at that time still runs; the system may have given it to a younger one."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() < since + SLACK
     except psutil.NoSuchProcess:
         return False
 
@@ -73,10 +87,14 @@ def claim() -> None:
     from dvc.rwlock import rwlock
 
     TEMPORARY.mkdir(exist_ok=True)
+    note = (str(TEMPORARY), localfs, "snakemake", [str(Path.cwd())], [], False)
     try:
-        _claims.enter_context(rwlock(str(TEMPORARY), localfs, "snakemake", [str(Path.cwd())], [], False))
+        _claims.enter_context(rwlock(*note))
     except LockError:
-        sys.exit(f"error: {at_work() or 'DVC'} is at work here; wait for it, or end it")
+        if other := at_work():
+            sys.exit(f"error: {other} is at work here; wait for it, or end it")
+        RWLOCK.unlink(missing_ok=True)  # what a killed DVC has left; DVC holds it for a living one's if the number is in use again
+        _claims.enter_context(rwlock(*note))
 
 
 def release() -> None:
@@ -84,16 +102,25 @@ def release() -> None:
     _claims.close()
 
 
-def status() -> dict[str, dict[str, Any]] | None:
+def ask() -> subprocess.Popen[str]:
+    """Starts `dvc status`, which takes its second or two beside the reading of the rules."""
+    return subprocess.Popen(["dvc", "--wait-for-lock", "status", "--json"], stdout=PIPE, stderr=PIPE, text=True)
+
+
+def status(asked: subprocess.Popen[str]) -> dict[str, dict[str, Any]] | None:
     """What has changed since it was recorded, by stage: {"changed deps": {...}, "changed outs": {...}, "changed command": {}}.
 
     None if DVC cannot tell. An output that only the cache lacks has not changed.
     """
-    answer = subprocess.run(["dvc", "--wait-for-lock", "status", "--json"], capture_output=True, text=True, check=False)
-    if answer.returncode:
-        say(f"`dvc status` failed, so file times are trusted: {' '.join(answer.stderr.split())[-300:]}")
+    try:
+        answer, complaint = asked.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        say("waiting for `dvc status`: it reads what has changed, or waits for another dvc")
+        answer, complaint = asked.communicate()
+    if asked.returncode:
+        say(f"`dvc status` failed, so file times are trusted: {' '.join(complaint.split())[-300:]}")
         return None
-    stages = {address: _merged(why) for address, why in json.loads(answer.stdout or "{}").items()}
+    stages = {address: _merged(why) for address, why in json.loads(answer or "{}").items()}
     return {address: why for address, why in stages.items() if why}
 
 
@@ -116,9 +143,23 @@ def recorded() -> dict[str, dict[str, Any]]:
     return stages
 
 
+def listed(config: Mapping[str, Any]) -> set[str]:
+    """Addresses of the stages that there are. dvc.lock may remember others, for which nobody vouches any more."""
+    table1 = {name for rule, stage in read(TABLE1).get("stages", {}).items() for name in instances(rule, stage, config)}
+    others = read(ABLATIONS).get("stages", {})
+    return table1 | {f"{ABLATIONS}:{rule}@{key}" for rule, stage in others.items() for key in stage["foreach"]}
+
+
+def instances(rule: str, stage: Mapping[str, Any], config: Mapping[str, Any]) -> set[str]:
+    """Names of the stages that an entry of dvc.yaml stands for."""
+    axes = stage.get("matrix", {}).values()
+    values = [config.get(axis.strip("${}"), []) if isinstance(axis, str) else axis for axis in axes]
+    return {f"{rule}@{'-'.join(map(str, each))}" if axes else rule for each in product(*values)}
+
+
 def read(path: Path) -> dict[str, Any]:
     """A YAML file's mapping, empty if there is no file."""
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.exists() else {}
+    return yaml.load(path.read_text(encoding="utf-8"), FAST_LOADER) or {} if path.exists() else {}
 
 
 def commit(addresses: list[str]) -> None:

@@ -134,13 +134,15 @@ def other_run() -> str | None:
 
 def claim() -> None:
     """Makes this process the one that runs here, until it ends. Ends it with one line if there is another."""
-    file = (HOME / "running").open("a+")
-    if not _locked(file):
-        sys.exit(f"error: {other_run()} is at work here; wait for it, or end it")
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    _held.append(file)
+    with turn():  # else another's look whether one runs would pass for a run
+        if other := other_run():
+            sys.exit(f"error: {other} is at work here; wait for it, or end it")
+        file = (HOME / "running").open("a+")
+        _locked(file)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        _held.append(file)
 
 
 def _locked(file: IO[str]) -> bool:

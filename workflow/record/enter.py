@@ -2,7 +2,6 @@
 
 import re
 from collections import defaultdict
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +54,20 @@ def enter(run: Run, owed: set[str]) -> None:
     known = books.read(books.TABLE1).get("stages", {})
     good = run.good()
     fresh = {name: jobs[0] for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
-    table1 = {name: job for name, job in fresh.items() if name in _addresses(job.rule.name, known, run.config)}
-    stale = {name for name, job in table1.items() if not _current(run, job, known)}
+    listed = books.listed(run.config)
+    table1 = {name: job for name, job in fresh.items() if name in listed}
+    rules = {job.rule.name: job for job in table1.values()}
+    outdated = {rule for rule, job in rules.items() if not _current(run, job, known)}
+    stale = {name for name, job in table1.items() if job.rule.name in outdated}
     others = {name: jobs[0] for name, jobs in good.items() if pipelines.is_apart(jobs[0]) and _is_listed(jobs[0], run.config)}
     unknown = {name for name, job in fresh.items() if job.rule.name not in ASIDE} - table1.keys() - others.keys()
     if stale or unknown:
-        rules = ", ".join(sorted({fresh[name].rule.name for name in stale} | unknown))
+        names = ", ".join(sorted(outdated | unknown))
         books.say(
-            f"dvc.yaml does not say what the rules and params.yaml say of {rules}; not recorded: run `make dvc`, then snakemake"
+            f"dvc.yaml does not say what the rules and params.yaml say of {names}; not recorded: run `make dvc`, then snakemake"
         )
-    addresses = sorted(table1.keys() - stale) + _derived(run, others, fresh)
-    if addresses:
-        books.commit(addresses)
-
-
-def _addresses(rule: str, known: dict[str, Any], config: dict[str, Any]) -> set[str]:
-    """Names of a rule's stages in dvc.yaml."""
-    if rule not in known:
-        return set()
-    axes = known[rule].get("matrix", {}).values()
-    values = [config.get(axis.strip("${}"), []) if isinstance(axis, str) else axis for axis in axes]
-    return {f"{rule}@{'-'.join(map(str, each))}" if axes else rule for each in product(*values)}
+    if entered := sorted(table1.keys() - stale) + _derived(run, others, fresh):
+        books.commit(entered)
 
 
 def _current(run: Run, job: Any, known: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ CURVES = "/curves.csv"
 LOSSES = {"generator": "g{}", "discriminators": "d{}", "DAMSM": "damsm"}  # title -> column of a stage
 
 # What gathers results of many stages names them one by one; if params.yaml has come to list others, it must not run.
-CHECK = "PYTHONPATH=src python -m workflow.derive --check"
+CHECK = "python workflow/lists.py"
 
 
 def item(job: Any) -> dict[str, str]:
@@ -42,11 +42,15 @@ def definition(dag: Any, rule: Any, jobs: Iterable[Any], config: Mapping[str, An
     params = sorted({key for entry in rule.params for key in entry.of(placeholders)})
     command = _command(rule, templates, outs, config)
     return {
-        "cmd": command if placeholders else [CHECK, command],
+        "cmd": command if placeholders else [_check(config), command],
         "deps": list(dict.fromkeys(str(path) for template in templates for path in template.input)),
         **({"params": params} if params else {}),
         **{kind: listed for kind, listed in kinds.items() if listed},
     }
+
+
+def _check(config: Mapping[str, Any]) -> str:
+    return " ".join([CHECK, *(f"{name}={','.join(map(str, config[name]))}" for name in sorted(LISTS.values()))])
 
 
 def _command(rule: Any, templates: list[Any], outs: list[Any], config: Mapping[str, Any]) -> str:

@@ -1,34 +1,41 @@
 """Before Snakemake looks: what the record says of every output becomes what Snakemake believes."""
 
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from workflow.record import books
 from workflow.record.engine import Output, renew_benchmarks
 
 
-def sync() -> set[str]:
+def sync(asked: Popen[str], config: Mapping[str, Any]) -> set[str]:
     """Returns the stages that are owed: this Snakemake made their outputs, and was killed before it could enter them."""
-    changed = books.status()
+    changed = books.status(asked)
     if changed is None:
         return set()
-    recorded = books.recorded()
+    listed = books.listed(config)
+    recorded = {address: stage for address, stage in books.recorded().items() if address in listed}
     trusted, owed = [], set()
+    known = cache(Output)  # stages share most of their inputs
     for address in sorted(recorded.keys() | changed.keys()):
         if address in changed:
             owed |= {address} if _left_to_snakemake(recorded.get(address, {}), changed[address]) else set()
         else:
-            trusted += _trust(recorded[address])
+            trusted += _trust(recorded[address], known)
     _order(trusted)
     renew_benchmarks()
     return owed
 
 
-def _trust(stage: dict[str, Any]) -> list[tuple[Output, list[Output]]]:
+def _trust(stage: dict[str, Any], known: Callable[[str], Output]) -> list[tuple[Output, list[Output]]]:
     """The record vouches for this stage: its outputs are up to date. Returns them with their inputs."""
-    outputs = [output for out in stage["outs"] if (output := Output(out["path"])).exists()]
+    outputs = [output for out in stage["outs"] if (output := known(out["path"])).exists()]
     for output in outputs:
         output.trust()
-    return [(output, [Output(dep["path"]) for dep in stage.get("deps", [])]) for output in outputs]
+    deps = [known(dep["path"]) for dep in stage.get("deps", [])]
+    return [(output, deps) for output in outputs]
 
 
 def _left_to_snakemake(stage: dict[str, Any], why: dict[str, Any]) -> bool:
@@ -47,9 +54,14 @@ def _left_to_snakemake(stage: dict[str, Any], why: dict[str, Any]) -> bool:
 
 def _order(trusted: list[tuple[Output, list[Output]]]) -> None:
     """Moves each output's time behind its inputs' until all are in order: Snakemake believes in times."""
+    times: dict[Path, int] = {}
     moved = True
     while moved:
         moved = False
         for output, deps in trusted:
-            newest = max((dep.time_as_input() for dep in deps if dep.exists()), default=0)
-            moved |= output.move_after(newest)
+            for dep in deps:
+                if dep.path not in times:
+                    times[dep.path] = dep.time_as_input() if dep.exists() else 0
+            if output.move_after(max((times[dep.path] for dep in deps), default=0)):
+                times.pop(output.path, None)
+                moved = True

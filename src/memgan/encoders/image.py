@@ -5,7 +5,6 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import inception_v3
 
 from memgan.encoders.blocks import conv_block, halvings
 from memgan.params.encoders import Damsm
@@ -45,6 +44,8 @@ class InceptionTrunk(nn.Module):
 
     def __init__(self):
         super().__init__()
+        from torchvision.models import inception_v3  # here, since it takes as long to import as all of torch
+
         whole = inception_v3(weights=None, init_weights=False, aux_logits=True)
         layers = {name: layer for name, layer in whole.named_children() if name not in ("AuxLogits", "avgpool", "dropout", "fc")}
         cut = list(layers).index("Mixed_6e") + 1

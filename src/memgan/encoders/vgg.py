@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import vgg16
 from typer import Option
 
 from memgan import artifacts, steps
@@ -51,6 +50,8 @@ class FeatureNetwork(nn.Module):
 
 def vgg16_layers() -> nn.Sequential:
     """VGG-16 from its input to relu5_3, with torchvision's numbering; the weights are not yet ImageNet's."""
+    from torchvision.models import vgg16  # here, since it takes as long to import as all of torch, and worlds do without
+
     return vgg16(weights=None, init_weights=False).features[: RELU5_3 + 1]
 
 

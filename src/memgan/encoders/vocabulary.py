@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
-from torch import Tensor
 from typer import Option
 
 from memgan import artifacts, steps
@@ -21,6 +19,9 @@ from memgan.data.shards import ImageFolder
 from memgan.errors import InputError
 from memgan.params.encoders import Damsm
 from memgan.params.load import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 END, UNKNOWN = 0, 1
 WORD = re.compile(r"\w+")
@@ -65,11 +66,13 @@ class Vocabulary:
         """Word numbers of the whole caption; a caption without any word is one unknown word."""
         return [self.numbers.get(word, UNKNOWN) for word in words_of(caption)] or [UNKNOWN]
 
-    def encode(self, captions: Sequence[str], words: int, rng: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def encode(self, captions: Sequence[str], words: int, rng: np.random.Generator | None = None) -> "tuple[Tensor, Tensor]":
         """Captions as tensors (tokens int64 [B, L = words] padded with 0, lengths int64 [B], at least 1).
 
         A longer caption keeps an ordered random subset of L words if `rng` is given (training), else its first L (SPEC 7).
         """
+        import torch  # here: the step counts words and does without
+
         tokens = np.full((len(captions), words), END, dtype=np.int64)
         lengths = np.empty(len(captions), dtype=np.int64)
         for row, caption in enumerate(captions):
