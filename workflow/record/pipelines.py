@@ -12,6 +12,7 @@ from workflow.record import books, engine, stages
 
 TARGET = "results/table1.csv"
 PAPER = "ours"  # the run that Table 1 shows
+LIVE = {"dvclive": {"x": "step"}}  # curves and sheets of trainings, while they run and after
 HEAD = "# Derived from the rules by `make dvc`; edit those instead.\n"
 
 
@@ -23,7 +24,7 @@ def table1() -> dict[str, Any]:
     for rule, jobs in _by_rule(dag, dag.jobs).items():
         axes = stages.matrix(rule, jobs, config)
         found[rule.name] = ({"matrix": axes} if axes else {}) | stages.definition(dag, rule, jobs, config)
-    return {"stages": found}
+    return {"plots": [LIVE], "stages": found}
 
 
 def of_runs(runs: Iterable[str]) -> dict[str, Any]:
