@@ -9,7 +9,7 @@ STAMP := $(MEMGAN_VENV)/.memgan
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: table1 figures report dvc test test-slow lint format env clean-env
+.PHONY: table1 figures report stability dvc test test-slow lint format env clean-env
 
 table1: env  ## results/table1.csv
 	snakemake --cores $(CORES) results/table1.csv
@@ -19,6 +19,12 @@ figures: env  ## Table 1 and the figures of each of its runs
 
 report: env  ## report.html: tables, scores and figures on one page, after `make figures`
 	snakemake --cores $(CORES) --report report.html all
+
+STABILITY := $(foreach run,short short_diffaugment short_spectral short_both,$(foreach seed,0 1 2,birdworld/$(run)/$(seed)))
+
+stability: env  ## docs/STABILITY.md: what augmentation and spectral norm do on birdworld, three seeds: twelve short trainings
+	snakemake --cores $(CORES) $(foreach one,$(STABILITY),results/$(one)/metrics.json results/$(one)/curves.csv)
+	PYTHONPATH=src python -m memgan.report.stability $(addprefix results/,$(STABILITY))
 
 dvc: env  ## what is derived: dvc.yaml from the rules (RUNS="..." for other runs), the JSON schema from the classes
 	PYTHONPATH=src python -m memgan.params.schema
