@@ -119,8 +119,8 @@ def test_a_state_of_other_parameters_is_refused_by_name(trainings: Trainings) ->
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty disk of 24 MB: room for some states."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(tmp_path)], check=True)
+    """An empty disk of 8 MB: room for some states."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], check=True)
     yield tmp_path
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
@@ -131,13 +131,9 @@ def test_a_full_disk_leaves_the_last_good_state(trainings: Trainings, small_disk
     trainings.folder("full").symlink_to(small_disk)
     process = trainings.started("full", MEMGAN_STATE_EVERY="0.2")
     trainings.wait_for_state("full", process)
-    with (small_disk / "rest").open("wb") as rest:
+    with (small_disk / "rest").open("wb", buffering=0) as rest, pytest.raises(OSError, match="No space left"):
         while True:
-            try:
-                rest.write(b"0" * 4096)
-                rest.flush()
-            except OSError:
-                break
+            rest.write(b"0" * 4096)
     process.join(600)
     assert process.exitcode == 1
     said = trainings.said("full").splitlines()[-1]
