@@ -9,7 +9,7 @@ STAMP := $(MEMGAN_VENV)/.memgan
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: table1 retrieval figures ablations sanity report dvc test test-slow test-cluster lint format env clean-env
+.PHONY: table1 retrieval figures ablations sanity stability report dvc test test-slow test-cluster lint format env clean-env
 
 table1: env  ## results/table1.csv
 	snakemake --cores $(CORES) results/table1.csv
@@ -30,6 +30,12 @@ sanity: env  ## results/sanity.csv: real images, ours and an untrained generator
 
 report: figures  ## report.html: Table 1, its figures and what else has been made, on one page that opens in any browser
 	snakemake --report report.html
+
+STABILITY := $(foreach run,ours diffaugment spectral diffaugment_spectral,$(foreach seed,0 1 2,birdworld_short/$(run)/$(seed)))
+
+stability: env  ## docs/STABILITY.md: what augmentation and spectral norm do on birdworld, three seeds: twelve short trainings
+	snakemake --cores $(CORES) $(foreach one,$(STABILITY),results/$(one)/metrics.json results/$(one)/curves.csv)
+	PYTHONPATH=src python -m memgan.report.stability $(addprefix results/,$(STABILITY))
 
 dvc: env  ## what is derived: dvc.yaml from the rules (RUNS="..." for other runs, ABLATIONS=1), the JSON schema from the classes
 	PYTHONPATH=src python -m memgan.params.schema

@@ -123,6 +123,18 @@ def download(
         )
 
 
+@app.command()
+@guarded
+def status(as_json: Annotated[bool, Option("--json", help="as a JSON list")] = False) -> None:
+    """Lists the runs: how far each training is, its pace, the time left, its last losses, or its scores once it is done."""
+    import json
+
+    from memgan.report import status as trainings
+
+    found = trainings.status()
+    typer.echo(json.dumps(found, indent=1) if as_json else trainings.table(found))
+
+
 def read_captions(given: list[str], file: Path | None, command: str = "generate") -> list[str]:
     """Captions of the command line and of the file, in order. Raises InputError if there is none."""
     from memgan.errors import InputError

@@ -3,8 +3,11 @@
 Both engines delete a rule's outputs before they run it, so states lie beside the output in an undeclared folder:
 `<folder of the output>/state/<name of the output>/<key>/`. The key is a hash of the step's parameters, code and inputs: a state
 with another key is never resumed. Two files are written in turn, each atomically: if the last is damaged, the one before is there.
+How far a training is stands beside them in `progress.json`, which outlives it, for people (`memgan status`).
 """
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -17,36 +20,56 @@ from typing import Any, Self
 
 import torch
 
-from memgan.artifacts import atomic_file
+from memgan.artifacts import atomic_file, write_json
+from memgan.errors import InputError
 from memgan.steps import log
 
 EVERY = "MEMGAN_STATE_EVERY"  # seconds between two states
 DEFAULT_SECONDS = 60.0
+NEARLY_FULL = 2**26  # bytes
+MANIFEST, PROGRESS, LOCK = "manifest.json", "progress.json", "lock"
 
 
 class TrainingState:
-    """The state of one training. Use as a context: it holds a lock, which the system frees however the process ends."""
+    """The state of one training. Use as a context: it holds a lock, which the system frees however the process ends.
 
-    def __init__(self, output: Path, manifest: Mapping[str, Any]):
-        self.root = output.parent / "state" / output.stem
+    Of several processes that train together, only the one that `writes` locks and writes.
+    """
+
+    def __init__(self, output: Path, manifest: Mapping[str, Any], writes: bool = True):
+        self.root, self.manifest, self.writes = output.parent / "state" / output.stem, manifest, writes
         self.folder = self.root / hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
         self.seconds = float(os.environ.get(EVERY, DEFAULT_SECONDS))
-        self.saved = time.monotonic()
+        self.saved, self.step = time.monotonic(), 0
+        self.source: Path | None = None  # what `load` read
 
     def __enter__(self) -> Self:
+        if not self.writes:
+            return self
         self.root.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.root / "lock").open("w")
+        self._lock = (self.root / LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.info("waiting: another process, perhaps of a killed run, still trains %s", self.root)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         for other in sorted(path for path in self.root.iterdir() if path.is_dir() and path != self.folder):
-            log.info("not resumed, since it is of other parameters, code or inputs: the stale state %s", other)
+            log.info("not resumed: %s, whose %s", other, self._unlike(other))
         return self
 
+    def _unlike(self, other: Path) -> str:
+        """How another state's manifest differs from this one's, in words."""
+        try:
+            theirs = json.loads((other / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return "parameters, code or inputs are other ones"
+        told = differences(theirs, json.loads(json.dumps(self.manifest)))
+        more = f", and {len(told) - 3} more" if len(told) > 3 else ""
+        return "; ".join(told[:3]) + more
+
     def __exit__(self, *_: object) -> None:
-        self._lock.close()
+        if self.writes:
+            self._lock.close()
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable state, or None."""
@@ -57,18 +80,34 @@ class TrainingState:
                 log.info("damaged state %s passed over (%s)", path, fault)
                 continue
             log.info("resuming from step %d (%s)", state["step"], path)
+            self.source, self.step = path, state["step"]
             return state
         return None
 
     def due(self) -> bool:
         """Whether it is time for the next state."""
-        return time.monotonic() - self.saved >= self.seconds
+        return self.writes and time.monotonic() - self.saved >= self.seconds
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Writes the state (it must hold "step") over the older of the two files."""
-        with atomic_file(self.folder / f"{self._next()}.pt") as temporary:
-            torch.save(dict(state), temporary)
-        self.saved = time.monotonic()
+        """Writes the state (it must hold "step") over the older of the two files.
+
+        Raises InputError if it cannot be written: the last good one is as it was.
+        """
+        try:
+            if not (self.folder / MANIFEST).exists():
+                write_json(self.folder / MANIFEST, self.manifest)
+            with atomic_file(self.folder / f"{self._next()}.pt") as temporary:
+                torch.save(dict(state), temporary)
+        except (OSError, RuntimeError) as fault:
+            kept = f"that of step {self.step} is kept" if self.step else "there is none yet"
+            raise InputError(f"{self.folder}: the state cannot be written, {reason(fault, self.root)}; {kept}") from None
+        self.saved, self.step = time.monotonic(), state["step"]
+
+    def tell(self, progress: Mapping[str, Any]) -> None:
+        """Writes down how far the training is; if that cannot be written, nothing is lost."""
+        if self.writes:
+            with contextlib.suppress(OSError):
+                write_json(self.root / PROGRESS, {**progress, "saved": self.step, "pid": os.getpid()})
 
     def _next(self) -> str:
         ages = {name: self._age(self.folder / f"{name}.pt") for name in ("a", "b")}
@@ -83,3 +122,34 @@ class TrainingState:
         for path in self.root.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
+
+
+def reason(fault: Exception, folder: Path) -> str:
+    """Why a file cannot be written. torch and safetensors do not say that the disk is full, so it is looked up."""
+    free = shutil.disk_usage(folder).free
+    if getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < NEARLY_FULL:
+        return f"the disk is full ({free / 1e6:.0f} MB are free): free some and run the same again"
+    return str(fault).partition("\n")[0]
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """`params.train.lr_g is 0.001 there, 0.002 now` for each entry that differs; hashes are only said to differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = dict.fromkeys([*old, *new])
+        return [said for name in names for said in differences(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))]
+    if old == new:
+        return []
+    key = key.removeprefix("params.")
+    return [f"{key} differs" if key == "code" or key.startswith("inputs.") else f"{key} is {old} there, {new} now"]
+
+
+def is_held(root: Path) -> bool:
+    """Whether a process trains here now; `root` is `<folder of the output>/state/<name of the output>`."""
+    try:
+        with (root / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -52,7 +52,7 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     entered = spawn.Event()
     process = spawn.Process(target=hold, args=(tmp_path / "a.safetensors", entered, 1.5))
     process.start()
-    assert entered.wait(60)
+    assert entered.wait(300)
     started = time.monotonic()
     with TrainingState(tmp_path / "a.safetensors", {}):
         assert time.monotonic() - started > 0.5
@@ -64,7 +64,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     entered = spawn.Event()
     process = spawn.Process(target=hold, args=(tmp_path / "a.safetensors", entered, 600))
     process.start()
-    assert entered.wait(60)
+    assert entered.wait(300)
     process.kill()
     process.join()
     with TrainingState(tmp_path / "a.safetensors", {}) as state:

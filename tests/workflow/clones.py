@@ -43,6 +43,7 @@ class Clone:
             "OMP_NUM_THREADS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "DVC_NO_ANALYTICS": "1",
+            "MEMGAN_LIVE": "off",  # DVCLive takes a second or two of each training
             "DVC_SITE_CACHE_DIR": str(path.parent / "dvc-site"),
             **{f"GIT_{who}_{what}": "tests@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }

@@ -14,6 +14,7 @@ TARGET = "results/table1.csv"
 ABLATIONS = "results/ablations.csv"
 SANITY = "results/sanity.csv"
 APART = {"ablations": ABLATIONS, "sanity": SANITY}  # rules without wildcards that Table 1 does not need
+LIVE = {"dvclive": {"x": "step"}}  # curves and sheets of trainings, while they run and after
 HEAD = "# Derived from the rules by `make dvc`; edit those instead.\n"
 
 
@@ -25,7 +26,7 @@ def table1() -> dict[str, Any]:
     for rule, jobs in _by_rule(dag, dag.jobs).items():
         axes = stages.matrix(rule, jobs, config)
         found[rule.name] = ({"matrix": axes} if axes else {}) | stages.definition(dag, rule, jobs, config)
-    return {"stages": found, "plots": stages.plots(dag.jobs, config)}
+    return {"stages": found, "plots": [*stages.plots(dag.jobs, config), LIVE]}
 
 
 def targets(runs: Iterable[str], ablations: bool) -> list[str]:

@@ -65,7 +65,7 @@ rule ablations:
         metrics=expand(
             "results/{dataset}/{run}/{seed}/metrics.json",
             dataset=config["ablations"]["dataset"],
-            run=config["runs"],
+            run=[run for run in config["runs"] if run not in config["ablations"].get("leave_out", [])],
             seed=config["ablations"]["seeds"],
         ),
         code=code("memgan.report.ablations"),

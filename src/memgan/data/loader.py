@@ -27,7 +27,8 @@ HELD = 2**30  # bytes of decoded images that are kept in memory
 class Batch:
     """One step's training data; B images.
 
-    images: one tensor a stage, ascending sizes, each float32 [B, 3, s, s] in [-1, 1], channels_last.
+    images: one tensor a stage, ascending sizes, each float32 [B, 3, s, s] in [-1, 1], channels_last; fewer if several processes
+    share the batch.
     rows: int64 [B], rows of the training split. captions: one drawn for each. labels: int64 [B], the class, or the row where the
     data set has no classes (then only the same image is masked in the matching loss). flipped: bool [B].
     """
@@ -42,12 +43,13 @@ class Batch:
 class TrainingBatches:
     """Batches of the training split: random crop of `images.size`, mirrored if `images.flip`, a caption drawn for each image.
 
-    An epoch is one permutation of the images; what does not fill a batch is dropped, so that no image comes twice.
+    An epoch is one permutation of the images; what does not fill a batch is dropped, so that no image comes twice. Of each batch,
+    only the images of `part` are made (a process' share); all else is the whole batch's.
     Raises InputError if the split is smaller than one batch or its images are smaller than `images.size`.
     """
 
-    def __init__(self, folder: Path, images: Images, stages: int, batch: int, seed: int):
-        self.source = ImageFolder(folder, "train")
+    def __init__(self, folder: Path, images: Images, stages: int, batch: int, seed: int, part: slice = slice(None)):
+        self.source, self.part = ImageFolder(folder, "train"), part
         self.size, self.flip, self.stages, self.batch, self.seed = images.size, images.flip, stages, batch, seed
         self.steps_per_epoch = len(self.source) // batch
         if self.steps_per_epoch == 0:
@@ -66,7 +68,7 @@ class TrainingBatches:
         chance = np.random.default_rng(seed_of(self.seed, "batch", step)).random((len(rows), 4))
         flipped = (chance[:, 2] < 0.5) & self.flip
         places = zip(rows, chance[:, 0], chance[:, 1], flipped, strict=True)
-        crops = [self._crop(int(row), top, left, mirrored) for row, top, left, mirrored in places]
+        crops = [self._crop(int(row), top, left, mirrored) for row, top, left, mirrored in list(places)[self.part]]
         entries = [self.source.rows[row] for row in rows]
         labels = [row if entry["label"] is None else entry["label"] for row, entry in zip(rows, entries, strict=True)]
         return Batch(

@@ -4,18 +4,36 @@ Colour, translation and cut-out are applied to real and generated images alike, 
 Random numbers come from the caller's generator: the same step draws the same ones after a resume.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+class Chance(NamedTuple):
+    """Random numbers for `count` images, of which the caller holds those of `part`: all of them, or a process' share."""
+
+    generator: torch.Generator
+    count: int
+    part: slice = slice(None)
+
+    def uniform(self, numbers: int) -> Tensor:
+        """Numbers in [0, 1) for each image: numbers x B x 1 x 1 x 1."""
+        return torch.rand(numbers, self.count, 1, 1, 1, generator=self.generator)[:, self.part]
+
+    def whole(self, low: int, high: int) -> Tensor:
+        """Two whole numbers, low <= n < high, for each image: 2 x B x 1."""
+        return torch.randint(low, high, (2, self.count, 1), generator=self.generator)[:, self.part]
+
+
+def augment(images: Tensor, chance: Chance) -> Tensor:
     """images: B x 3 x p x p in [-1, 1]. Brightness +-0.5, saturation 0-2, contrast 0.5-1.5, shift by up to p / 8, cut-out p / 2."""
-    return cut_out(translate(colour(images, generator), generator), generator)
+    return cut_out(translate(colour(images, chance), chance), chance)
 
 
-def colour(images: Tensor, generator: torch.Generator) -> Tensor:
+def colour(images: Tensor, chance: Chance) -> Tensor:
     """Random brightness, saturation and contrast, each image its own."""
-    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, generator=generator).to(images)
+    brightness, saturation, contrast = chance.uniform(3).to(images)
     images = images + brightness - 0.5
     grey = images.mean(dim=1, keepdim=True)
     images = (images - grey) * (2 * saturation) + grey
@@ -23,22 +41,22 @@ def colour(images: Tensor, generator: torch.Generator) -> Tensor:
     return (images - mean) * (contrast + 0.5) + mean
 
 
-def translate(images: Tensor, generator: torch.Generator, share: float = 0.125) -> Tensor:
+def translate(images: Tensor, chance: Chance, share: float = 0.125) -> Tensor:
     """Shifts each image by whole pixels, up to `share` of its side in each direction; what comes in is black."""
     count, _, side, _ = images.shape
     reach = round(side * share)
-    shift = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
+    shift = chance.whole(-reach, reach + 1)
     rows, columns = (torch.arange(side)[None] + shift).clamp(-1, side) + 1  # B x p, indices into the padded image
     padded = torch.nn.functional.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)  # B x p+2 x p+2 x 3
     moved = padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
 
 
-def cut_out(images: Tensor, generator: torch.Generator, share: float = 0.5) -> Tensor:
+def cut_out(images: Tensor, chance: Chance, share: float = 0.5) -> Tensor:
     """Blanks a square of `share` of the side, anywhere, over the edges too."""
-    count, _, side, _ = images.shape
+    side = images.shape[-1]
     size = round(side * share)
-    corner = torch.randint(0, side + (1 - size % 2), (2, count, 1), generator=generator) - size // 2
+    corner = chance.whole(0, side + (1 - size % 2)) - size // 2
     inside = (torch.arange(side)[None] >= corner) & (torch.arange(side)[None] < corner + size)  # 2 x B x p
     hole = inside[0, :, :, None] & inside[1, :, None, :]  # B x p x p
     return images * ~hole[:, None]

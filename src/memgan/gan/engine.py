@@ -4,7 +4,8 @@ Nothing random outlives a step: noise is drawn anew from (seed, step), so that a
 """
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +17,14 @@ from memgan.artifacts import seed_of
 from memgan.data.loader import Batch
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.matching import damsm_loss
-from memgan.gan.augment import augment
+from memgan.errors import InputError
+from memgan.gan.arithmetic import Arithmetic
+from memgan.gan.augment import Chance, augment
 from memgan.gan.blocks import initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs, Outputs
 from memgan.gan.losses import discriminator_loss, generator_loss, kl_divergence, r1_penalty
+from memgan.gan.processes import Processes
 from memgan.gan.texts import TextReader, Texts
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm
@@ -39,77 +43,110 @@ class Recipe(NamedTuple):
 
 
 class Engine:
-    """Networks, optimisers and the step. `reader` and `image_encoder` are frozen; `channels` is C of v."""
+    """Networks, optimisers and the step. `reader` and `image_encoder` are frozen; `channels` is C of v.
 
-    def __init__(self, recipe: Recipe, reader: TextReader, image_encoder: ImageEncoder, channels: int):
+    `norms` are the last step's gradient norms by network. With several `processes`, a step's images and v are this one's share.
+    """
+
+    def __init__(
+        self, recipe: Recipe, reader: TextReader, image_encoder: ImageEncoder, channels: int, processes: Processes | None = None
+    ):
         self.recipe, self.reader, self.image_encoder = recipe, reader, image_encoder
+        self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train)
         gan, train, dimension = recipe.gan, recipe.train, recipe.damsm.dimension
         self.generator = Generator(gan, recipe.images, dimension, channels)
         self.discriminators = nn.ModuleList(Discriminator(side, gan, recipe.pooling, dimension) for side in self.generator.sides)
         start = torch.Generator().manual_seed(seed_of(recipe.seed, "initialise"))
         for network in (self.generator, *self.discriminators):
             initialise(network, start)
-            network.to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+            self.arithmetic.laid_out(self.processes.joined(network))
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimisers = [adam(self.generator, train.lr_g, train), *(adam(d, train.lr_d, train) for d in self.discriminators)]
+        self.norms: dict[str, float] = {}
+        self._draw = self.arithmetic.fast(self.generator)
+        self._judges = [self.arithmetic.fast(judged) for _ in self.discriminators]
 
     def step(self, batch: Batch, feature: Tensor, step: int) -> dict[str, float]:
-        """Trains on one batch; `feature` is v, B x C x h x h. Returns the losses by name."""
+        """Trains on one batch; `feature` is v, B x C x h x h. Returns the losses by name.
+
+        Raises InputError, before any network has moved by it, if a loss or a gradient is no finite number.
+        """
         seed = seed_of(self.recipe.seed, "step", step)
         rng = torch.Generator().manual_seed(seed)
         texts = self.reader(batch.captions, np.random.default_rng(seed))
-        made = self.generator(self.inputs(texts, feature, rng))
+        with self.arithmetic.cast():
+            made = self._draw(self.inputs(texts, feature, rng))
+        made = Outputs([images.float() for images in made.images], made.mean.float(), made.log_variance.float())
         terms = {}
-        for stage, discriminator in enumerate(self.discriminators):
-            terms |= self._train_discriminator(stage, discriminator, batch.images[stage], made.images[stage], texts, rng, step)
-        terms |= self._train_generator(batch, made, texts, rng)
+        for stage in range(len(self.discriminators)):
+            terms |= self._train_discriminator(stage, batch.images[stage], made.images[stage], texts, rng, step)
+        terms |= self._train_generator(batch, made, texts, rng, step)
         self._average()
         return terms
 
     def inputs(self, texts: Texts, feature: Tensor, rng: torch.Generator) -> Inputs:
-        """The generator's inputs for these captions, with fresh noise."""
-        noise = torch.randn(len(feature), self.recipe.gan.z, generator=rng)
-        jitter = torch.randn(len(feature), self.recipe.gan.condition, generator=rng)
-        return Inputs(texts.sentence, texts.mean, noise, jitter, feature)
+        """The generator's inputs for this process' share of the captions, with fresh noise."""
+        count, share = len(texts.sentence), self.processes.share
+        noise = torch.randn(count, self.recipe.gan.z, generator=rng)
+        jitter = torch.randn(count, self.recipe.gan.condition, generator=rng)
+        return Inputs(share(texts.sentence), share(texts.mean), share(noise), share(jitter), feature)
 
     def _shown(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        return augment(images, rng) if self.recipe.train.augment == "diffaugment" else images
+        if self.recipe.train.augment == "none":
+            return images
+        count = len(images) * self.processes.size
+        return augment(images, Chance(rng, count, self.processes.part(count)))
 
     def _train_discriminator(
-        self, stage: int, network: Discriminator, real: Tensor, fake: Tensor, texts: Texts, rng: torch.Generator, step: int
+        self, stage: int, real: Tensor, fake: Tensor, texts: Texts, rng: torch.Generator, step: int
     ) -> dict[str, float]:
-        train, sentence = self.recipe.train, texts.sentence
+        train, network = self.recipe.train, self.discriminators[stage]
         lazy = train.r1_gamma > 0 and step % train.r1_interval == 0
+        judge = judged if lazy else self._judges[stage]  # what is compiled cannot be differentiated twice
+        sentence, wrong = (self.processes.share(s) for s in (texts.sentence, texts.sentence.roll(1, 0)))
         real = real.requires_grad_(lazy)
-        seen = network.see(self._shown(real, rng))
-        real_logits, text_logits = network.judge(seen), network.judge_with(seen, sentence)
-        wrong = network.judge_with(seen, sentence.roll(1, 0)) if train.wrong_caption else None
-        seen = network.see(self._shown(fake.detach(), rng))
-        loss = discriminator_loss(real_logits, text_logits, network.judge(seen), network.judge_with(seen, sentence), wrong)
+        with self.arithmetic.cast(exact=lazy):
+            true = judge(network, self._shown(real, rng), [sentence, wrong] if train.wrong_caption else [sentence])
+            false = judge(network, self._shown(fake.detach(), rng), [sentence])
+        loss = discriminator_loss(*true[:2], *false, *true[2:])
         terms = {f"d{stage}": loss.item()}
         if lazy:
-            penalty = r1_penalty(real_logits + text_logits, real)
+            penalty = r1_penalty(true[0] + true[1], real)
             loss = loss + 0.5 * train.r1_gamma * train.r1_interval * penalty
             terms[f"r1_{stage}"] = penalty.item()
-        descend(self.optimisers[1 + stage], loss)
-        return terms
+        return self._descend(f"d{stage}", self.optimisers[1 + stage], loss, terms, step)
 
-    def _train_generator(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator) -> dict[str, float]:
-        train = self.recipe.train
+    def _train_generator(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator, step: int) -> dict[str, float]:
+        train, sentence = self.recipe.train, self.processes.share(texts.sentence)
         self.discriminators.requires_grad_(False)  # no weight gradients that nobody needs
         terms, total = {}, train.kl_weight * kl_divergence(made.mean, made.log_variance)
         terms["kl"] = total.item()
         for stage, network in enumerate(self.discriminators):
-            seen = network.see(self._shown(made.images[stage], rng))
-            adversarial = generator_loss(network.judge(seen), network.judge_with(seen, texts.sentence))
+            with self.arithmetic.cast():
+                logits = self._judges[stage](network, self._shown(made.images[stage], rng), [sentence])
+            adversarial = generator_loss(*logits)
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
         if train.damsm_weight > 0:
             matching = self._matching(batch, made, texts)
             terms["damsm"] = matching.item()
             total = total + train.damsm_weight * matching
-        descend(self.optimisers[0], total)
+        terms = self._descend("g", self.optimisers[0], total, terms, step)
         self.discriminators.requires_grad_(True)
+        return terms
+
+    def _descend(
+        self, name: str, optimiser: torch.optim.Optimizer, loss: Tensor, terms: dict[str, float], step: int
+    ) -> dict[str, float]:
+        """One step down the gradient, if that and all terms are numbers. Returns the terms, of all processes."""
+        terms = self.processes.mean(terms)
+        refuse_infinite("loss", terms, step)
+        self.arithmetic.backward(optimiser, loss)
+        self.processes.average_gradients(p for group in optimiser.param_groups for p in group["params"])
+        self.norms[name] = self.arithmetic.gradient_norm(optimiser)
+        if not self.arithmetic.forgives():
+            refuse_infinite("gradient of", {name: self.norms[name]}, step)
+        self.arithmetic.update(optimiser)
         return terms
 
     def _matching(self, batch: Batch, made: Outputs, texts: Texts) -> Tensor:
@@ -117,7 +154,12 @@ class Engine:
         size, last = self.recipe.images.size, made.images[-1:]
         chosen = last if self.recipe.train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
         heard = (texts.words, texts.sentence)
-        losses = [damsm_loss(self.image_encoder(i), heard, texts.mask, batch.labels, self.recipe.damsm) for i in chosen]
+        losses = []
+        for images in chosen:
+            with self.arithmetic.cast():
+                regions, whole = self.image_encoder(images)
+            seen = self.processes.gathered(regions.float()), self.processes.gathered(whole.float())
+            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.recipe.damsm))
         return torch.stack(losses).sum()
 
     @torch.no_grad()
@@ -136,6 +178,7 @@ class Engine:
             "average": self.average.state_dict(),
             "discriminators": self.discriminators.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "arithmetic": self.arithmetic.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -145,15 +188,24 @@ class Engine:
         self.discriminators.load_state_dict(state["discriminators"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
+        self.arithmetic.restore(state["arithmetic"])
+
+
+def judged(network: Discriminator, images: Tensor, sentences: Iterable[Tensor]) -> list[Tensor]:
+    """Unconditional logits, and those with each of the sentence embeddings (B x D): B each, in float32."""
+    seen = network.see(images)
+    return [logits.float() for logits in (network.judge(seen), *(network.judge_with(seen, s) for s in sentences))]
 
 
 def adam(network: nn.Module, lr: float, train: Train) -> torch.optim.Adam:
     """The paper's optimiser."""
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=(train.beta1, train.beta2), fused=True)
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(train.beta1, train.beta2), fused=train.fused)
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down the gradient."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
+def refuse_infinite(what: str, terms: Mapping[str, float], step: int) -> None:
+    """Raises InputError if one of them is no finite number: the last good state stays."""
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            raise InputError(
+                f"training: at step {step} the {what} `{name}` is {value}; the last good state is kept; lower train.lr_*"
+            )

@@ -34,7 +34,7 @@ class Neighbours:
         bank: Path,
         reader: TextReader,
     ):
-        self.store, self.network = store, network
+        self.folder, self.store, self.network = folder, store, network
         self.found: dict[tuple[int, str], int] = {}
         if recipe.train.neighbours != "own":
             pairs = [(row, text) for row, entry in enumerate(folder.rows) for text in entry["captions"]]
@@ -45,11 +45,12 @@ class Neighbours:
             self.found = dict(zip(pairs, rows[:, 0].tolist(), strict=True))
 
     @torch.no_grad()
-    def features(self, batch: Batch) -> Tensor:
-        """B x C x h x h."""
+    def features(self, batch: Batch, part: slice = slice(None)) -> Tensor:
+        """B x C x h x h, of the images of the batch's `part`."""
+        rows = batch.rows[part]
         if self.found:
-            pairs = zip(batch.rows.tolist(), batch.captions, strict=True)
+            pairs = zip(rows.tolist(), batch.captions[part], strict=True)
             return self.store.v(torch.tensor([self.found[pair] for pair in pairs]))
         if self.network is not None:
             return self.network(batch.images[-1])
-        return self.store.v(batch.rows, batch.flipped)
+        return self.store.v(rows, batch.flipped[part])

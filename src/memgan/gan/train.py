@@ -2,18 +2,18 @@
 
 python -m memgan.gan.train --dataset D --run R --seed S ... --out generator.safetensors --curves curves.csv
 
-To resume after a kill, run the same command again: the result is the same to the last bit.
+To resume after a kill, run the same command again: the result is the same to the last bit. With `train.processes` above 1 the
+step starts its processes by itself.
 """
 
 import csv
 import io
 import math
-import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from typer import Option
 
@@ -26,18 +26,18 @@ from memgan.encoders.vgg import load_vgg
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from memgan.gan.engine import Engine, Recipe
+from memgan.gan.live import ROOT, Clock, Curves, Stop
 from memgan.gan.neighbours import Neighbours
+from memgan.gan.processes import lonely, start
 from memgan.gan.texts import TextReader
+from memgan.gan.watch import Showcase, Watch
 from memgan.memory.features import FeatureStore
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm, Features
 from memgan.params.gan import Gan, Train
 from memgan.params.load import Settings
 from memgan.params.memory import Memory
-from memgan.state import TrainingState
-from memgan.steps import log
-
-POINTS = 400  # of each curve
+from memgan.state import TrainingState, reason
 
 
 def main(
@@ -64,11 +64,12 @@ def main(
         pooling=settings.value("pooling"),
         seed=seed_of(seed, "gan"),
     )
+    processes = start(recipe.train.processes, recipe.train.batch)
     features_block, memory = settings.block("features", Features), settings.block("memory", Memory)
     words = Vocabulary.load(vocabulary)
     text_encoder, image_encoder = load_damsm(damsm, recipe.damsm, recipe.images, words)
     store = FeatureStore(features)
-    engine = Engine(recipe, TextReader(words, text_encoder, recipe.damsm.words), image_encoder, store.shape[0])
+    engine = Engine(recipe, TextReader(words, text_encoder, recipe.damsm.words), image_encoder, store.shape[0], processes)
     folder = ImageFolder(images, "train")
     network = load_vgg(vgg, features_block, recipe.images) if features_block.online else None
     chosen = Neighbours(folder, store, network, memory, recipe, bank, engine.reader)
@@ -85,50 +86,67 @@ def main(
         {"images": images, "vocabulary": vocabulary, "damsm": damsm, "vgg": vgg, "features": features, "bank": bank},
         seed,
     )
-    with TrainingState(out, written) as state:
-        rows = fit(
-            engine, TrainingBatches(images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed), chosen, state
-        )
-        write_text(curves, table(rows))
-        save_tensors(out, engine.average.state_dict(), written)
-        state.clear()
+    batches = TrainingBatches(
+        images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed, processes.part(recipe.train.batch)
+    )
+    live = ROOT / dataset / run / str(seed) if processes.writes else None
+    with TrainingState(out, written, processes.writes) as state:
+        rows = fit(engine, batches, chosen, state, live)
+        if processes.writes:
+            try:
+                write_text(curves, table(rows))
+                save_tensors(out, engine.average.state_dict(), written)
+            except (OSError, SafetensorError) as fault:
+                raise InputError(f"{out}: cannot be written, {reason(fault, out.parent)}; the last state is kept") from None
+            state.clear()
 
 
-def fit(engine: Engine, batches: TrainingBatches, chosen: Neighbours, state: TrainingState) -> list[dict[str, float]]:
-    """Trains from the last state, if there is one, to the end. Returns the curves' points."""
+def fit(
+    engine: Engine, batches: TrainingBatches, chosen: Neighbours, state: TrainingState, live: Path | None = None
+) -> list[dict[str, float]]:
+    """Trains from the last state, if there is one, to the end. Returns the curves' points; DVCLive's are written to `live`.
+
+    Ends the program, with exit code 0 and a state of the last step, on SIGTERM and SIGINT.
+    """
     last = math.ceil(engine.recipe.train.epochs * batches.steps_per_epoch)
-    first, rows = 0, []
-    if saved := state.load():
-        engine.restore(saved["engine"])
-        first, rows = saved["step"], saved["rows"]
-    every = max(1, last // POINTS)
-    started = time.monotonic()
-    for step, batch, feature in _steps(batches, chosen, first, last):
-        terms = engine.step(batch, feature, step)
-        refuse_infinite(terms, step)
-        if step % every == 0 or step == last - 1:
-            rows.append({"step": step, **terms})
-        if (step + 1) % max(1, last // 20) == 0:
-            pace = (step + 1 - first) * len(feature) / (time.monotonic() - started)
-            shown = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
-            log.info("step %d of %d, %.0f images/s: %s", step + 1, last, pace, shown)
-        if state.due():
-            state.save({"step": step + 1, "engine": engine.state(), "rows": rows})
+    first, rows = resumed(engine, state)
+    clock, told = Clock(first, last, engine.recipe.train.batch), {}
+    watch = Watch(engine, state, Curves(live if last else None, state.root, first), Showcase(engine, chosen), clock)
+    with Stop() as stop:
+        for step, batch, feature in watch.over(batches, chosen):
+            told, stopping = train_step(engine, batch, feature, step, stop)
+            if step % watch.every == 0 or step == last - 1:
+                rows.append({"step": step, **told})
+            watch.tell(step, told)
+            if state.due() or (stopping and state.writes):
+                state.save({"step": step + 1, "engine": engine.state(), "rows": rows})
+            if stopping:
+                watch.leave(step + 1, told, stop.name or "a signal to another process")
+    watch.finish(told)
     return rows
 
 
-def _steps(batches: TrainingBatches, chosen: Neighbours, first: int, last: int) -> Iterator[tuple[int, Batch, Tensor]]:
-    for step, batch in enumerate(batches.stream(first, last), start=first):
-        yield step, batch, chosen.features(batch)
+def resumed(engine: Engine, state: TrainingState) -> tuple[int, list[dict[str, float]]]:
+    """Takes up the last state, in all processes the same: (the next step, the curves' points so far)."""
+    saved = state.load() if state.writes else None
+    source = engine.processes.told(str(state.source) if saved else None)
+    if source and not state.writes:
+        saved = torch.load(str(source), weights_only=True)
+    if saved is None:
+        return 0, []
+    engine.restore(saved["engine"])
+    engine.processes.any(False)  # nobody goes on, and writes a state, before all have read this one
+    return saved["step"], saved["rows"]
 
 
-def refuse_infinite(terms: Mapping[str, float], step: int) -> None:
-    """Raises InputError if a loss is no number: the last good state stays."""
-    for name, value in terms.items():
-        if not math.isfinite(value):
-            raise InputError(
-                f"training: at step {step} the loss `{name}` is {value}; the last good state is kept; lower train.lr_*"
-            )
+def train_step(engine: Engine, batch: Batch, feature: Tensor, step: int, stop: Stop) -> tuple[dict[str, float], bool]:
+    """`Engine.step`, and whether one of the processes was told to stop. Raises InputError if another process is gone."""
+    try:
+        return engine.step(batch, feature, step), engine.processes.any(bool(stop.name))
+    except RuntimeError as fault:
+        if engine.processes.size == 1:
+            raise
+        raise lonely(fault, step) from None
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -58,3 +58,10 @@ class Train(Block):
     r1_interval: int = entry("steps between R1 terms, each weighted by the interval", ge=1)
     neighbours: Literal["own", "retrieved", "retrieved_excluding_self"] = entry("whose v a training caption gets; paper own")
     augment: Literal["none", "diffaugment"] = entry("of what the discriminators see; paper none")
+    precision: Literal["float32", "bfloat16", "float16"] = entry(
+        "of convolutions and matrix products; float16 with a loss scale; R1 is always computed in float32"
+    )
+    compile: bool = entry("torch.compile on generator and discriminators; needs a C++ compiler; not for the steps with R1")
+    channels_last: bool = entry("memory layout of the networks")
+    fused: bool = entry("Adam in one kernel")
+    processes: int = entry("that share a batch; started by MEMGAN_LAUNCHER, by default torchrun on this machine", ge=1)

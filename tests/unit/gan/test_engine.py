@@ -1,6 +1,7 @@
 """The training step: exact, complete, and without leaks."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,9 +11,9 @@ from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine, Recipe, refuse_infinite
 from memgan.gan.texts import TextReader
-from memgan.gan.train import refuse_infinite, table
+from memgan.gan.train import table
 from tests.factory import damsm_block, gan_block, images_block, train_block
 
 C, B = 12, 4
@@ -48,21 +49,33 @@ def tensors(subject: Engine) -> dict[str, torch.Tensor]:
     return {f"{part}.{name}": tensor for part, network in parts.items() for name, tensor in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("augment", ["none", "diffaugment"])
-def test_a_resumed_training_ends_in_the_same_bits(augment: str) -> None:
-    straight = engine(train={"r1_interval": 2, "augment": augment})
+@pytest.mark.parametrize("changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}])
+def test_a_resumed_training_ends_in_the_same_bits(changed: dict) -> None:
+    straight = engine(train={"r1_interval": 2} | changed)
     curve = run(straight, 0, 6)
-    first = engine(train={"r1_interval": 2, "augment": augment})
+    first = engine(train={"r1_interval": 2} | changed)
     before = run(first, 0, 3)
     disk = io.BytesIO()
     torch.save(first.state(), disk)
     disk.seek(0)
-    second = engine(train={"r1_interval": 2, "augment": augment}, seed=3)
+    second = engine(train={"r1_interval": 2} | changed, seed=3)
     second.restore(torch.load(disk, weights_only=True))
     torch.manual_seed(99)  # nothing may depend on the global generator
     assert before + run(second, 3, 6) == curve
     wanted = tensors(straight)
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors(second).items())
+
+
+@pytest.mark.parametrize(
+    ("changed", "near"),
+    [({"channels_last": False, "fused": False}, 1e-4), ({"precision": "bfloat16"}, 0.1), ({"precision": "float16"}, 0.02)],
+)
+def test_other_arithmetic_trains_to_the_same_within_its_precision(changed: dict, near: float) -> None:
+    (wanted, _), subject = run(engine(train={"r1_interval": 2}), 0, 2), engine(train={"r1_interval": 2} | changed)
+    found, _ = run(subject, 0, 2)  # R1 in the first, none in the second
+    assert found == pytest.approx(wanted, rel=near, abs=near)
+    assert found != wanted
+    assert all(tensor.isfinite().all() and tensor.dtype != torch.float16 for tensor in tensors(subject).values())
 
 
 def test_another_seed_gives_other_weights() -> None:
@@ -125,10 +138,49 @@ def test_ablated_networks_train(images: bool, whole: bool) -> None:
 
 def test_a_loss_that_is_no_number_stops_with_step_and_name() -> None:
     with pytest.raises(InputError, match="step 7 the loss `g1` is nan"):
-        refuse_infinite({"g0": 1.0, "g1": float("nan")}, 7)
+        refuse_infinite("loss", {"g0": 1.0, "g1": float("nan")}, 7)
 
 
 def test_curves_as_csv_leave_lazy_losses_empty() -> None:
     text = table([{"step": 0, "d0": 1.5, "r1_0": 0.25}, {"step": 2, "d0": 1.25}])
     assert text == "step,d0,r1_0\n0,1.5,0.25\n2,1.25,\n"
     assert table([]) == "step\n"
+
+
+def test_a_compiled_step_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graphs that torch.compile takes hold the whole step; here they run uncompiled, since a C++ compiler takes minutes."""
+    compiled = []
+
+    def traced(function):
+        compiled.append(function)
+        return whole(function, backend="aot_eager")
+
+    whole = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+    small = {"gan": {"stages": 1}, "train": {"r1_interval": 2}}
+    found = []
+    for asked in (False, True):
+        subject = engine(gan=small["gan"], train=small["train"] | {"compile": asked})
+        for step in range(3):  # with R1, without, with
+            given, v = batch(step)
+            found.append(subject.step(replace(given, images=given.images[-1:]), v, step))
+    assert len(compiled) == 2
+    assert found[3:] == [pytest.approx(terms, rel=1e-4) for terms in found[:3]]
+
+
+def test_gradient_norms_are_noted_by_network() -> None:
+    subject = engine()
+    run(subject, 0, 1)
+    assert set(subject.norms) == {"g", "d0", "d1", "d2"}
+    last = torch.cat([p.grad.flatten() for p in subject.discriminators[2].parameters()])
+    assert subject.norms["d2"] == pytest.approx(last.norm().item(), rel=1e-5)
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_network_moves() -> None:
+    subject = engine()
+    weights = subject.generator.heads[0].rgb.weight
+    weights.register_hook(lambda gradient: gradient * float("inf"))
+    before = weights.detach().clone()
+    with pytest.raises(InputError, match="step 5 the gradient of `g` is"):
+        run(subject, 5, 6)
+    assert torch.equal(weights, before)

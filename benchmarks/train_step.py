@@ -1,0 +1,279 @@
+"""How close training, generation, DAMSM and the extraction of v come to this machine's limit. Prints a JSON object last.
+
+python -m benchmarks.train_step --dataset cub --batch 4 [--mode train|sample|damsm|features]   (repository's root, PYTHONPATH=src)
+
+Networks as params.yaml has them for the data set, untrained; synthetic images, captions and v. Keys: images_per_s; gflop_per_step
+counted by torch's flop counter; gflops, the same a second; roofline_gflops, 3x3 convolutions of typical sizes, forward, measured
+before and after in the same run; fraction of the two; needed_gflop, itemised: what the algorithm needs, from the layers' shapes;
+counted_over_needed, since a fraction alone rewards waste. Lazy R1 is timed in a step of its own and shared out over its interval.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor, nn
+from typer import Option
+
+from benchmarks.measure import Needed, counted, facts, layers_of, median_seconds, roofline
+from memgan import steps
+from memgan.data.loader import Batch, pyramid
+from memgan.encoders import damsm as training_of_damsm
+from memgan.encoders.image import ImageEncoder
+from memgan.encoders.text import TextEncoder
+from memgan.encoders.vgg import FeatureNetwork
+from memgan.encoders.vocabulary import Vocabulary
+from memgan.gan.discriminator import Discriminator
+from memgan.gan.engine import Engine, Recipe
+from memgan.gan.generator import Generator, Inputs
+from memgan.gan.texts import TextReader
+from memgan.params.data import Images
+from memgan.params.encoders import Damsm, Features
+from memgan.params.gan import Gan, Train
+from memgan.params.load import Settings
+
+WORDS = [f"word{k}" for k in range(1000)]
+
+
+class Case(NamedTuple):
+    """What is timed: `work(k)` does step k on `batch` images; `needed` lists the GFLOP of one step."""
+
+    work: Callable[[int], Any]
+    needed: Callable[[], Needed]
+    rare: Callable[[int], Any] | None = None  # a step that comes once in `interval`
+    interval: int = 1
+
+
+class Bench:
+    """The blocks of a data set, and synthetic data of its sizes."""
+
+    def __init__(self, dataset: str, batch: int, changes: dict[str, Any]):
+        settings = Settings(dataset, "ours")
+        self.gan, self.images, self.damsm = (
+            settings.block("gan", Gan),
+            settings.block("images", Images),
+            settings.block("damsm", Damsm),
+        )
+        self.features, self.batch = settings.block("features", Features), batch
+        self.train = settings.block("train", Train).model_copy(update={"batch": batch} | changes)
+        self.vocabulary = Vocabulary(WORDS)
+        self.rng = torch.Generator().manual_seed(0)
+        torch.manual_seed(0)
+
+    def pictures(self) -> Tensor:
+        """B x 3 x p x p in [-1, 1]."""
+        shape = (self.batch, 3, self.images.size, self.images.size)
+        return (torch.rand(shape, generator=self.rng) * 2 - 1).contiguous(memory_format=torch.channels_last)
+
+    def v(self) -> Tensor:
+        """B x C x h x h."""
+        return torch.randn(self.batch, self.features.channels, *[self.images.feature_side] * 2, generator=self.rng)
+
+    def given(self) -> Batch:
+        """A batch of the loader's kind."""
+        draw = np.random.default_rng(0)
+        captions = [" ".join(draw.choice(WORDS, self.damsm.words)) for _ in range(self.batch)]
+        rows = torch.arange(self.batch)
+        sides = [self.images.size >> k for k in reversed(range(self.gan.stages))]
+        return Batch(pyramid(self.pictures(), sides), rows, captions, rows, torch.zeros(self.batch, dtype=torch.bool))
+
+    def reader(self) -> TextReader:
+        """The text encoder, frozen."""
+        return TextReader(
+            self.vocabulary, TextEncoder(len(self.vocabulary), self.damsm).eval().requires_grad_(False), self.damsm.words
+        )
+
+    def training(self) -> Case:
+        """One step of all discriminators and the generator."""
+        encoder = ImageEncoder(self.damsm, self.images.size).eval().requires_grad_(False)
+        recipe = Recipe(self.gan, self.train, self.images, self.damsm, "avg", 0)
+        engine, batch, v = Engine(recipe, self.reader(), encoder, self.features.channels), self.given(), self.v()
+
+        def step(k: int) -> None:
+            batch.images[:] = [image.detach() for image in batch.images]
+            engine.step(batch, v, k)
+
+        interval = self.train.r1_interval
+        return Case(
+            lambda k: step(k * interval + 1),
+            lambda: needs_of_training(engine, batch, v),
+            (lambda k: step(k * interval)) if self.train.r1_gamma > 0 else None,
+            interval,
+        )
+
+    def sampling(self) -> Case:
+        """Captions, noise and v in, the images of all stages out."""
+        network = Generator(self.gan, self.images, self.damsm.dimension, self.features.channels).eval().requires_grad_(False)
+        network.to(memory_format=torch.channels_last)
+        reader, captions, v = self.reader(), self.given().captions, self.v()
+        noise, jitter = torch.randn(self.batch, self.gan.z), torch.randn(self.batch, self.gan.condition)
+
+        @torch.no_grad()
+        def work(_: int) -> None:
+            texts = reader(captions)
+            network(Inputs(texts.sentence, texts.mean, noise, jitter, v))
+
+        return Case(work, lambda: forward_of({"generator": network}, lambda: work(0)))
+
+    def matching(self) -> Case:
+        """One step of DAMSM's own training."""
+        text, image = TextEncoder(len(self.vocabulary), self.damsm), ImageEncoder(self.damsm, self.images.size)
+        encoders = training_of_damsm.Encoders(text, image, self.vocabulary, self.damsm, 0)
+        encoders.train()
+        optimiser, batch = torch.optim.Adam(encoders.parameters(), lr=self.damsm.lr, fused=True), self.given()
+        return Case(
+            lambda k: training_of_damsm.train_step(encoders, optimiser, batch, k),
+            lambda: needs_of_matching(encoders, batch),
+        )
+
+    def extraction(self) -> Case:
+        """v of images."""
+        network, pictures = FeatureNetwork(self.features, self.images).eval().requires_grad_(False), self.pictures()
+
+        @torch.no_grad()
+        def work(_: int) -> None:
+            network(pictures)
+
+        return Case(work, lambda: forward_of({"network of v": network}, lambda: work(0)))
+
+
+def forward_of(networks: dict[str, nn.Module], run: Callable[[], Any]) -> Needed:
+    """What one forward pass needs."""
+    needed = Needed()
+    for name, network in networks.items():
+        with layers_of(network) as found:
+            run()
+        needed.add(f"{name}: forward", sum(gflop for _, gflop, _ in found))
+    return needed
+
+
+def with_gradients(needed: Needed, name: str, found: list[tuple[nn.Module, float, bool]], weights: bool = True) -> None:
+    """Adds a pass forward and its gradients: of the weights (if wanted), and of the inputs that depend on something trained."""
+    needed.add(f"{name}: forward", sum(gflop for _, gflop, _ in found))
+    if weights:
+        needed.add(f"{name}: gradients of weights", sum(gflop for _, gflop, _ in found))
+    needed.add(f"{name}: gradients of inputs", sum(gflop for _, gflop, wanted in found if wanted))
+
+
+def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
+    """One step without R1: G forward and back; each D on real and on fake images, forward and back; each D and the image encoder on
+    fake images for G, forward and back without gradients of weights; the matching of words with regions."""
+    needed, texts, wrong = Needed(), engine.reader(batch.captions), engine.recipe.train.wrong_caption
+    with layers_of(engine.generator) as found:
+        made = engine.generator(engine.inputs(texts, v, torch.Generator().manual_seed(0)))
+    with_gradients(needed, "generator", found)
+    for stage, (network, fake) in enumerate(zip(engine.discriminators, made.images, strict=True), 1):
+        for name, images, captions in (
+            (f"D{stage} on real", fake.detach(), 1 + wrong),
+            (f"D{stage} on fake", fake.detach(), 1),
+            (f"D{stage} for G", fake, 1),
+        ):
+            with layers_of(network) as found:
+                seen = network.see(images)
+                network.judge(seen)
+                for _ in range(captions):
+                    network.judge_with(seen, texts.sentence)
+            trained = not name.endswith("G")
+            with_gradients(needed, name, found, weights=trained)
+            shared, sentence = joint(network, len(fake), texts.sentence.shape[1])
+            needed.add(f"{name}: joint block", (3 if trained else 2) * shared + (2 if trained else 1) * captions * sentence)
+    if engine.recipe.train.damsm_weight > 0:
+        with layers_of(engine.image_encoder) as found:
+            regions, _ = engine.image_encoder(made.images[-1])
+        with_gradients(needed, "image encoder for G", found, weights=False)
+        needed.add("words with regions", words_with_regions(regions, texts.words, trained=False))
+    return needed
+
+
+def joint(network: Discriminator, batch: int, dimension: int) -> tuple[float, float]:
+    """GFLOP forward of what the joint block does outside of its layers: once for an image, and once for each of its captions."""
+    width = network.encoder.width
+    shared = 2.0 * batch * 16 * width * 9 * width  # 3x3 on width x 4 x 4
+    sentence = 2.0 * batch * width * 9 * (dimension + 16)  # nine taps of the sentence, summed at 16 places
+    return shared / 1e9, sentence / 1e9
+
+
+def words_with_regions(regions: Tensor, words: Tensor, trained: bool) -> float:
+    """GFLOP of the matching loss (memgan.encoders.matching): similarities, the regions' own products, the attention's spread over
+    them; gradients of the regions, which are both factors of the second, and of the words if they are `trained`."""
+    batch, dimension, places = len(regions), regions.shape[1], regions[0, 0].numel()
+    pairs = batch * len(words) * words.shape[2]
+    similarity, gram, spread = pairs * places * dimension, batch * places**2 * dimension, pairs * places**2
+    return 2.0 * ((2 + trained) * similarity + 3 * gram + 3 * spread) / 1e9
+
+
+def needs_of_matching(encoders: training_of_damsm.Encoders, batch: Batch) -> Needed:
+    """Forward through both encoders; gradients of the weights that are trained, and of the inputs of layers above those."""
+    needed, words = Needed(), encoders.params.words
+    with layers_of(encoders.image) as found:
+        regions, _ = encoders.image(batch.images[-1])
+    shape = len(batch.captions), encoders.params.dimension, words
+    needed.add("words with regions", words_with_regions(regions, torch.empty(shape, device="meta"), trained=True))
+    needed.add("image encoder: forward", sum(gflop for _, gflop, _ in found))
+    needed.add("image encoder: gradients of weights", sum(gflop for layer, gflop, _ in found if layer.weight.requires_grad))
+    needed.add("image encoder: gradients of inputs", sum(gflop for _, gflop, wanted in found if wanted))
+    return needed
+
+
+def main(
+    dataset: Annotated[str, Option(help="whose networks: a name under `data` in params.yaml")] = "cub",
+    batch: Annotated[int, Option(min=2, help="images a step")] = 4,
+    mode: Annotated[Literal["train", "sample", "damsm", "features"], Option(help="what is timed")] = "train",
+    steps_: Annotated[int, Option("--steps", min=1, help="steps timed; their median counts")] = 3,
+    threads: Annotated[int, Option(min=1, help="of torch")] = 2,
+    clock: Annotated[Literal["wall", "cpu"], Option(help="cpu: processor time, for a busy machine; with one thread")] = "wall",
+    change: Annotated[list[str] | None, Option(help="an entry of `train` for this run, as in precision=bfloat16")] = None,
+) -> None:
+    """Times one kind of step."""
+    steps.set_threads(threads)
+    torch.set_flush_denormal(True)
+    bench = Bench(dataset, batch, dict(typed(one) for one in change or []))
+    case = {"train": bench.training, "sample": bench.sampling, "damsm": bench.matching, "features": bench.extraction}[mode]()
+    gflop = counted(lambda: case.work(0))  # warms up as well
+    rare = counted(lambda: case.rare(1)) if case.rare else gflop
+    timer = time.perf_counter if clock == "wall" else time.process_time
+    before = roofline(batch, timer)
+    seconds = median_seconds(lambda k: case.work(2 + k), steps_, timer)
+    if case.rare:
+        seconds += (median_seconds(lambda k: case.rare(2 + k), 1, timer) - seconds) / case.interval
+    after = roofline(batch, timer)
+    needed = case.needed()
+    whole = gflop + (rare - gflop) / case.interval
+    limit = max(before["all"], after["all"])
+    result = {
+        "mode": mode,
+        "dataset": dataset,
+        "batch": batch,
+        "clock": clock,
+        "images_per_s": round(batch / seconds, 3),
+        "seconds_per_step": round(seconds, 3),
+        "gflop_per_step": round(whole, 2),
+        "gflop_of_r1": round((rare - gflop) / case.interval, 2),
+        "gflops": round(whole / seconds, 1),
+        "roofline_gflops": limit,
+        "fraction": round(whole / seconds / limit, 3),
+        "needed_gflop": needed.table(),
+        "counted_over_needed": round(gflop / needed.total, 4),
+        "roofline_by_size": after,
+        "change": change or [],
+        "machine": facts(),
+    }
+    print(json.dumps(result))
+
+
+def typed(change: str) -> tuple[str, Any]:
+    """`key=value` with the value as YAML has it."""
+    import yaml
+
+    key, _, value = change.partition("=")
+    return key, yaml.safe_load(value)
+
+
+if __name__ == "__main__":
+    Path("params.yaml").stat()  # in the root of the repository
+    typer.run(main)
