@@ -23,7 +23,9 @@ def run(results: Path, name: str, seed: int, fid: float) -> Path:
 
 def test_the_page_has_a_line_for_each_combination(tmp_path: Path) -> None:
     results, out = tmp_path / "results", tmp_path / "docs/STABILITY.md"
-    runs = [run(results, name, seed, fid + seed) for name, fid in (("ours", 20.0), ("diffaugment_spectral", 10.0)) for seed in (0, 1, 2)]
+    runs = [
+        run(results, name, seed, fid + seed) for name, fid in (("ours", 20.0), ("diffaugment_spectral", 10.0)) for seed in (0, 1, 2)
+    ]
     (results / "birdworld/images").mkdir()
     (results / "birdworld/images/index.json").write_text(json.dumps({"train": [{}] * 40}))
     out.parent.mkdir()
