@@ -173,6 +173,7 @@ rule retrieval:
         "--log {log[0]}"
 
 
+# A rule each, since a method's files are entries of params.yaml. Shell lines are read when the jobs run: none may use the loop's names.
 for METHOD, ENTRY in methods(config).items():
 
     rule:
@@ -209,7 +210,7 @@ for METHOD, ENTRY in methods(config).items():
             ),
         shell:
             "PYTHONPATH=src python -m memgan.methods.external "
-            f"--method {METHOD} "
+            "--method $(basename {output.metrics} .json) "
             "--samples '{input.samples}' --captions '{input.captions}' "
             "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} "
             "--evaluator {input.evaluator} --reference {input.reference} --out {output.metrics} "
