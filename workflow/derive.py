@@ -1,7 +1,7 @@
 """Writes what DVC reads, from the rules of Snakemake.
 
 python -m workflow.derive                     dvc.yaml: the stages of Table 1
-python -m workflow.derive --ablations         ablations/dvc.yaml as well: those of `make ablations` and `make sanity`
+python -m workflow.derive --ablations         ablations/dvc.yaml as well: those of `make ablations`
 python -m workflow.derive --runs untrained    the same for other runs, for all data sets and seeds of Table 1
 python -m workflow.derive --check             exit code 1, and a line, if what there is differs from the rules
 """

@@ -57,18 +57,12 @@ def browser(report: Path, tmp_path_factory: pytest.TempPathFactory):
         yield opened
 
 
-def click(browser: Browser, text: str) -> None:
-    """A click on the innermost element that shows just this text."""
-    place = f"[...document.querySelectorAll('#app *')].filter(e => e.innerText && e.innerText.trim() === {json.dumps(text)}).pop()"
-    browser.wait(f"!!{place}")
-    browser.value(f"{place}.click()")
-
-
 def category(browser: Browser, name: str) -> list[list[str]]:
-    """Opens a category from the menu; the texts of its rows."""
+    """Opens a category from the menu; the texts of its rows. Clicks again if the page was still busy."""
     browser.value("app.setView({navbarMode: 'menu'})")
-    click(browser, name)
-    browser.wait("document.querySelectorAll('tbody tr').length > 0")
+    browser.wait("document.querySelectorAll('tbody tr').length === 0")
+    place = f"[...document.querySelectorAll('#app *')].filter(e => e.innerText && e.innerText.trim() === {json.dumps(name)}).pop()"
+    browser.wait(f"document.querySelectorAll('tbody tr').length > 0 || ({place}?.click(), false)")
     return browser.value("[...document.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))")
 
 
