@@ -1,5 +1,6 @@
 """A training cannot lose work: kills, signals, full disks, several processes."""
 
+import contextlib
 import csv
 import json
 import os
@@ -131,10 +132,11 @@ def test_a_full_disk_leaves_the_last_good_state(trainings: Trainings, small_disk
     trainings.folder("full").symlink_to(small_disk)
     process = trainings.started("full", MEMGAN_STATE_EVERY="0.2")
     trainings.wait_for_state("full", process)
-    with (small_disk / "rest").open("wb", buffering=0) as rest, pytest.raises(OSError, match="No space left"):
-        while True:
-            rest.write(b"0" * 4096)
-    process.join(600)
+    with (small_disk / "rest").open("wb", buffering=0) as rest:
+        while process.is_alive():  # what a state leaves is filled as well
+            with contextlib.suppress(OSError):
+                rest.write(b"0" * 4096)
+    process.join()
     assert process.exitcode == 1
     said = trainings.said("full").splitlines()[-1]
     assert "the disk is full" in said
