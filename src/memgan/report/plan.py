@@ -26,7 +26,7 @@ WORLD_CAPTIONS = {"birdworld": birdworld.CAPTIONS, "sceneworld": sceneworld.CAPT
 HALF, FLOAT = 2, 4  # bytes of float16 and float32
 BYTES_PER_PIXEL = {"jpg": 0.6, "png": 1.7}  # of photographs, as preprocess and sample write them; about a third more or less
 LONGER = 4 / 3  # a photograph's longer side in shorter ones, where it is not cut to a square
-RATE = 1e7  # pixels a second and core that preprocess writes (benchmarks/preprocess.py)
+RATE = 1e7  # pixels a second and core that preprocess writes, estimated; benchmarks/preprocess.py measures it
 INCEPTION = 5.7e9  # multiply-adds of Inception-v3 on 299 px, for FID
 STATES = 2  # training states that are kept
 
