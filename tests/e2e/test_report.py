@@ -61,7 +61,9 @@ def category(browser: Browser, name: str) -> list[list[str]]:
     """Opens a category from the menu; the texts of its rows. Clicks again if the page was still busy."""
     browser.value("app.setView({navbarMode: 'menu'})")
     browser.wait("document.querySelectorAll('tbody tr').length === 0")
-    place = f"[...document.querySelectorAll('#app *')].filter(e => e.innerText && e.innerText.trim() === {json.dumps(name)}).pop()"
+    place = (
+        f"[...document.querySelectorAll('#app span')].filter(e => e.innerText && e.innerText.trim() === {json.dumps(name)}).pop()"
+    )
     browser.wait(f"document.querySelectorAll('tbody tr').length > 0 || ({place}?.click(), false)")
     return browser.value("[...document.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))")
 
