@@ -24,7 +24,8 @@ class Weights(dict[str, np.ndarray]):
         return super().__getitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        return self[name] if name in self else default
+        self.unused.discard(name)
+        return super().get(name, default)
 
 
 def weights_of(network: torch.nn.Module) -> Weights:
