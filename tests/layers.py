@@ -3,19 +3,34 @@
 Arrays are B x C x H x W. Weights come by the names of a state dict.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-Weights = dict[str, np.ndarray]
 Norm = Literal["batch", "instance", "none"]
 EPS, MOMENTUM = 1e-5, 0.1  # of Ioffe and Szegedy's batch normalisation as every lineage's code has it
 
 
+class Weights(dict[str, np.ndarray]):
+    """Tensors by name, which remember whether they were used."""
+
+    def __init__(self, tensors: dict[str, np.ndarray]):
+        super().__init__(tensors)
+        self.unused = {name for name in tensors if not name.endswith("num_batches_tracked")}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self.unused.discard(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.unused.discard(name)
+        return super().get(name, default)
+
+
 def weights_of(network: torch.nn.Module) -> Weights:
     """Parameters and running statistics as they are now."""
-    return {name: tensor.detach().double().numpy().copy() for name, tensor in network.state_dict().items()}
+    return Weights({name: tensor.detach().double().numpy().copy() for name, tensor in network.state_dict().items()})
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -87,7 +102,7 @@ def pooled(image: np.ndarray, kind: str, kernel: int, padding: int, counted: boo
     return out
 
 
-def lstm(x: np.ndarray, w: Weights, suffix: str) -> np.ndarray:
+def lstm(x: np.ndarray, w: dict[str, np.ndarray], suffix: str) -> np.ndarray:
     """Hochreiter and Schmidhuber's LSTM with forget gates over one sequence, T x E -> T x H; gates in the order i, f, g, o."""
     hidden = w[f"weight_hh_{suffix}"].shape[1]
     h, c, out = np.zeros(hidden), np.zeros(hidden), []

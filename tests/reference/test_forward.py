@@ -108,6 +108,7 @@ def test_generator(dtype, bound, stages, kind, residual_blocks, ngf, text, image
         assert [image.shape for image in got.images] == [image.shape for image in images]
         for found, wanted in zip([*got.images, got.mean, got.log_variance], [*images, mean, log_variance], strict=True):
             close(found, wanted, bound)
+    assert w.unused == set()
 
 
 # ------------------------------------------------------------ discriminators
@@ -161,6 +162,7 @@ def test_discriminator(dtype, bound, side, kind, ndf, content, pooling, kernel, 
         wanted = judged(images.double().numpy(), sentence.double().numpy(), w, gan, pooling, training)
         for got, want in zip(found, wanted, strict=True):
             close(got, want, bound)
+    assert w.unused == set()
 
 
 # ------------------------------------------------------------------ encoders
@@ -212,3 +214,4 @@ def test_small_image_encoder(dtype, bound, size):
         regions, globals_ = network.train(training)(images)
         close(regions, conv(x, w["regions.weight"], padding=0), bound)
         close(globals_, whole, bound)
+    assert w.unused == set()
