@@ -65,3 +65,8 @@ class Arithmetic:
         """Takes up what `state` gave."""
         if state:
             self.scaler.load_state_dict(dict(state))
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in float32 at least: losses are never taken in half precision. float64 stays."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

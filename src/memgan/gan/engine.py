@@ -18,7 +18,7 @@ from memgan.data.loader import Batch
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.matching import damsm_loss
 from memgan.errors import InputError
-from memgan.gan.arithmetic import Arithmetic
+from memgan.gan.arithmetic import Arithmetic, widened
 from memgan.gan.augment import Chance, augment
 from memgan.gan.blocks import initialise
 from memgan.gan.discriminator import Discriminator
@@ -76,7 +76,7 @@ class Engine:
         texts = self.reader(batch.captions, np.random.default_rng(seed))
         with self.arithmetic.cast():
             made = self._draw(self.inputs(texts, feature, rng))
-        made = Outputs([images.float() for images in made.images], made.mean.float(), made.log_variance.float())
+        made = Outputs([widened(images) for images in made.images], widened(made.mean), widened(made.log_variance))
         terms = {}
         for stage in range(len(self.discriminators)):
             terms |= self._train_discriminator(stage, batch.images[stage], made.images[stage], texts, rng, step)
@@ -158,7 +158,7 @@ class Engine:
         for images in chosen:
             with self.arithmetic.cast():
                 regions, whole = self.image_encoder(images)
-            seen = self.processes.gathered(regions.float()), self.processes.gathered(whole.float())
+            seen = self.processes.gathered(widened(regions)), self.processes.gathered(widened(whole))
             losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.recipe.damsm))
         return torch.stack(losses).sum()
 
@@ -192,9 +192,9 @@ class Engine:
 
 
 def judged(network: Discriminator, images: Tensor, sentences: Iterable[Tensor]) -> list[Tensor]:
-    """Unconditional logits, and those with each of the sentence embeddings (B x D): B each, in float32."""
+    """Unconditional logits, and those with each of the sentence embeddings (B x D): B each, in float32 or more."""
     seen = network.see(images)
-    return [logits.float() for logits in (network.judge(seen), *(network.judge_with(seen, s) for s in sentences))]
+    return [widened(logits) for logits in (network.judge(seen), *(network.judge_with(seen, s) for s in sentences))]
 
 
 def adam(network: nn.Module, lr: float, train: Train) -> torch.optim.Adam:
