@@ -44,7 +44,7 @@ def test_in_a_temporary_folder_and_applied(mocked: Clone):
     assert mocked.status() == {}
     (name,) = mocked.run("dvc exp list --name-only").stdout.split()
     mocked.run(f"dvc exp apply {name}")
-    assert "pooling: max" in (mocked.path / "params.yaml").read_text()
+    assert "\npooling: max" in (mocked.path / "params.yaml").read_text()
     assert mocked.planned() == []
     assert mocked.status() == {}
 
@@ -60,7 +60,7 @@ def test_queued(mocked: Clone):
     assert "Success" in said, said
     mocked.run("dvc queue stop")
     shown = json.loads(mocked.run("dvc exp show --json --no-pager 2>/dev/null").stdout)
-    assert "pooling: max" not in (mocked.path / "params.yaml").read_text()
+    assert "\npooling: max" not in (mocked.path / "params.yaml").read_text()
     assert len(json.dumps(shown).split('"pooling": "max"')) > 1
     assert mocked.planned() == []
     assert mocked.status() == {}

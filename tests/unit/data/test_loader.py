@@ -7,8 +7,10 @@ import torch
 from memgan import artifacts
 from memgan.data import loader
 from memgan.data.loader import Batch, TrainingBatches, pyramid, to_tensor, to_uint8
-from memgan.data.preprocess import Shards, index_text, prepared
+from memgan.data.prepare import prepared
+from memgan.data.preprocess import index_text
 from memgan.data.readers.records import Record
+from memgan.data.writer import Shards
 from memgan.errors import InputError
 from tests.factory import images_block
 from tests.rawdata import encoded, picture
@@ -26,7 +28,9 @@ def write_folder(path, count=COUNT, labels=True):
         for i in range(count):
             captions = tuple(f"caption {j} of {i}" for j in range(3))
             label = i % 2 if labels else None
-            shards.add(prepared(Record("x", f"{split}{i}", split, encoded(picture(i, 40 + i, 30)), captions, label), images))
+            stored = prepared(Record("x", f"{split}{i}", split, encoded(picture(i, 40 + i, 30)), captions, label), images)
+            known = {"id": f"{split}{i}", "captions": list(captions), "label": label, "categories": [], "attributes": {}}
+            shards.add(known | {"objects": stored.objects, "size": list(stored.size)}, stored.data)
         shards.close()
         index[split] = shards.rows
     artifacts.write_text(path / "index.json", index_text(index))

@@ -70,6 +70,7 @@ def test_pace_and_waiting() -> None:
 
 def test_the_first_signal_is_noted_and_a_late_second_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's workers ignore it
     with Stop() as stop:
         assert stop.name == ""
         os.kill(os.getpid(), signal.SIGTERM)
@@ -80,4 +81,5 @@ def test_the_first_signal_is_noted_and_a_late_second_one_ends(monkeypatch: pytes
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
+    signal.signal(signal.SIGINT, interrupt)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -198,5 +198,5 @@ def test_the_files_come_from_the_mirror_and_are_checked(tmp_path: Path, monkeypa
     own = SimpleNamespace(params=block(detector_files=files), dataset="coco", test=SimpleNamespace(categories="abc"))
     assert Protocol.darknet.func(own)(PICTURES)[0][0].category == 0
     given[1].write_bytes(b"other weights")
-    with pytest.raises(InputError, match=r"tiny\.weights: its checksum is md5:"):
+    with pytest.raises(InputError, match=r"tiny\.weights: its checksum is not md5:"):
         Protocol.darknet.func(own)
