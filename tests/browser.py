@@ -78,7 +78,7 @@ class Browser:
         """The same, once it gives something."""
         deadline = time.monotonic() + PATIENCE
         while not (found := self.value(expression)):
-            assert time.monotonic() < deadline, f"{expression} never came; the page says: {self.value('document.body.innerText')}"
+            assert time.monotonic() < deadline, f"{expression} never came; the page says: {self.value('document.body?.innerText')}"
             time.sleep(0.1)
         return found
 

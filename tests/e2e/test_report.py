@@ -53,7 +53,7 @@ def test_dvc_plots_the_curves(chain: Clone):
 @pytest.fixture(scope="module")
 def browser(report: Path, tmp_path_factory: pytest.TempPathFactory):
     with Browser(tmp_path_factory.mktemp("profile"), report) as opened:
-        opened.wait("document.body.innerText.includes('Figures')")
+        opened.wait("document.body?.innerText.includes('Figures')")
         yield opened
 
 

@@ -24,7 +24,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     head, runs = params.read_text().split("\nruns:\n")
     kept = [entry for entry in re.split(r"^(?=  \w)", runs, flags=re.MULTILINE) if entry.partition(":")[0].strip() in RUNS]
     assert len(kept) == len(RUNS)
-    params.write_text(f"{head}\nruns:\n{''.join(kept)}")
+    params.write_text(f"{head}\nruns:\n{''.join(kept)}\nmethods: {{}}\n")
     clone.commit()
     return clone
 

@@ -68,7 +68,7 @@ def test_other_edits_rerun_nothing(mocked: Clone):
 @pytest.mark.xdist_group("stand-ins")
 def test_going_back_is_restored_by_dvc_and_seen_by_snakemake(maximum: Clone, tmp_path: Path):
     mocked = maximum.copy(tmp_path / "clone")
-    mocked.edit("params.yaml", "pooling: max", "pooling: avg")
+    mocked.edit("params.yaml", "\npooling: max", "\npooling: avg")
     assert mocked.repro() == []
     assert mocked.planned() == []
 

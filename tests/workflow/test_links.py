@@ -21,7 +21,7 @@ def test_reruns_over_links(mocked: Clone, links: str):
     mocked.edit("params.yaml", "pooling: avg", "pooling: max")
     assert sorted(set(mocked.snakemake())) == ONWARD  # over links that cannot be written through
     assert mocked.status() == {}
-    mocked.edit("params.yaml", "pooling: max", "pooling: avg")
+    mocked.edit("params.yaml", "\npooling: max", "\npooling: avg")
     assert mocked.repro() == []  # all from the run-cache
     assert kind(mocked.path / GENERATOR) == {"hardlink": "hardlink", "symlink": "symlink"}.get(links, "file")
     assert mocked.planned() == []
