@@ -147,7 +147,9 @@ def listed(config: Mapping[str, Any]) -> set[str]:
     """Addresses of the stages that there are. dvc.lock may remember others, for which nobody vouches any more."""
     table1 = {name for rule, stage in read(TABLE1).get("stages", {}).items() for name in instances(rule, stage, config)}
     others = read(ABLATIONS).get("stages", {})
-    return table1 | {f"{ABLATIONS}:{rule}@{key}" for rule, stage in others.items() for key in stage["foreach"]}
+    names = [f"{rule}@{key}" for rule, stage in others.items() for key in stage.get("foreach", ())]
+    names += [rule for rule, stage in others.items() if "foreach" not in stage]
+    return table1 | {f"{ABLATIONS}:{name}" for name in names}
 
 
 def instances(rule: str, stage: Mapping[str, Any], config: Mapping[str, Any]) -> set[str]:
