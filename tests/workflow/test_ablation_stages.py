@@ -67,6 +67,7 @@ def test_what_dvc_makes_snakemake_knows(bare: Clone, tmp_path_factory: pytest.Te
     assert clone.planned(TABLE) == []
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("ablations")
 def test_a_run_that_now_trains_by_itself_takes_over_its_files(bare: Clone, tmp_path_factory: pytest.TempPathFactory):
     """Its stage moves from `share` to `train`: no two stages may name the same file."""
