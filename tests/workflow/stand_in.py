@@ -74,8 +74,9 @@ def work(state: Path, module: str, log: Path) -> None:
     Like a training, it notes how far it has come, and goes on from there.
     """
     name = module.replace(".", "_").upper()
-    begun = int(state.read_text() or 0) if state.exists() else 0
-    if begun:
+    resumed = state.exists()
+    begun = int(state.read_text() or 0) if resumed else 0
+    if resumed:
         log.write_text(f"resuming from step {begun}\n")
     state.touch()
     for tenth in range(begun, int(os.environ.get(f"TENTHS_{name}", "0"))):
