@@ -136,7 +136,7 @@ def test_the_gan_reproduces_eight_pairs(birds: Birds, matched: damsm.Encoders) -
 
 
 def test_the_evaluator_reads_the_attributes() -> None:
-    """On fresh renderings of free combinations, which show every attribute. The finest, patterns of a wing of few pixels, come last."""
+    """On fresh renderings of free combinations, which show every attribute. The finest (wings, of few pixels) come last."""
     params, world = Evaluator(width=12, features=64, images=3000, epochs=6, batch=50, lr=0.004), World(**WORLD)
     source = Renderings(world, GEOMETRY, params.images, params.batch, 1)
     fit.reseed(0, "evaluator")
