@@ -21,11 +21,17 @@ from memgan.errors import InputError
 from memgan.imports import SOURCE, code_of
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow")
+NEARLY_FULL = 2**26  # bytes
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it to `path` if the block ends well, removes it otherwise."""
+    """Yields a temporary path beside `path`; renames it to `path` if the block ends well, removes it otherwise.
+
+    Raises InputError if `path` is no file but a device or a folder, which a rename would replace, and if the disk is full.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file that can be replaced; name another")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with full_disk_told(path):
@@ -64,11 +70,22 @@ def full_disk_told(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except Exception as fault:
-        full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not full and "os error 28" not in str(fault) and "No space left" not in str(fault):
+        if not disk_is_full(fault, path):
             raise
-        free = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
-        raise InputError(f"{path}: the disk is full ({free / 1e6:,.0f} MB free); make room and run again") from None
+        raise InputError(f"{path}: the disk is full ({_free(path) / 1e6:,.0f} MB free); make room and run again") from None
+
+
+def disk_is_full(fault: Exception, path: Path) -> bool:
+    """Whether writing `path` failed for want of room. torch does not say why it failed, so that the room left is looked up."""
+    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    told = str(fault)
+    torchs = isinstance(fault, RuntimeError) and ("PytorchStreamWriter" in told or "inline_container" in told)
+    return "os error 28" in told or "No space left" in told or (torchs and _free(path) < NEARLY_FULL)
+
+
+def _free(path: Path) -> int:
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
 def _sync(path: Path) -> None:

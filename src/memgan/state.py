@@ -7,7 +7,6 @@ How far a training is stands beside them in `progress.json`, which outlives it, 
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -26,7 +25,6 @@ from memgan.steps import log
 
 EVERY = "MEMGAN_STATE_EVERY"  # seconds between two states
 DEFAULT_SECONDS = 60.0
-NEARLY_FULL = 2**26  # bytes
 MANIFEST, PROGRESS, LOCK = "manifest.json", "progress.json", "lock"
 
 
@@ -98,15 +96,15 @@ class TrainingState:
                 write_json(self.folder / MANIFEST, self.manifest)
             with atomic_file(self.folder / f"{self._next()}.pt") as temporary:
                 torch.save(dict(state), temporary)
-        except (OSError, RuntimeError) as fault:
-            kept = f"that of step {self.step} is kept" if self.step else "there is none yet"
-            raise InputError(f"{self.folder}: the state cannot be written, {reason(fault, self.root)}; {kept}") from None
+        except (InputError, OSError, RuntimeError) as fault:
+            kept = f"the state of step {self.step} is kept" if self.step else "there is no state yet"
+            raise InputError(f"training: its state cannot be written: {str(fault).partition(chr(10))[0]}; {kept}") from None
         self.saved, self.step = time.monotonic(), state["step"]
 
     def tell(self, progress: Mapping[str, Any]) -> None:
         """Writes down how far the training is; if that cannot be written, nothing is lost."""
         if self.writes:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InputError):
                 write_json(self.root / PROGRESS, {**progress, "saved": self.step, "pid": os.getpid()})
 
     def _next(self) -> str:
@@ -122,14 +120,6 @@ class TrainingState:
         for path in self.root.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-
-
-def reason(fault: Exception, folder: Path) -> str:
-    """Why a file cannot be written. torch and safetensors do not say that the disk is full, so it is looked up."""
-    free = shutil.disk_usage(folder).free
-    if getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < NEARLY_FULL:
-        return f"the disk is full ({free / 1e6:.0f} MB are free): free some and run the same again"
-    return str(fault).partition("\n")[0]
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:

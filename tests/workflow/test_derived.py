@@ -1,9 +1,11 @@
 """What is derived is not edited by hand, and what is said twice is the same."""
 
 import re
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ from packaging.requirements import Requirement
 
 from memgan.params.schema import schema
 from tests.workflow.clones import ROOT, TABLE, Clone, make
+from workflow import lists
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CHECK = "PYTHONPATH=src python -m workflow.derive --check"
@@ -67,6 +70,25 @@ def test_a_table_of_other_seeds_than_dvc_yaml_names_is_refused(mocked: Clone):
     done = mocked.run("dvc repro --single-item table1", check=False)
     assert done.returncode != 0
     assert "error: dvc.yaml was derived for other seeds than params.yaml lists (0); run `make dvc`" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now"),
+    [
+        ("datasets", ["a", "b"], ["a"]),
+        ("methods", {}, {"theirs": {"dataset": "a"}}),
+        ("runs", {"ours": {}, "max": {"pooling": "max"}}, {"ours": {}}),
+        ("ablations", {"dataset": "a", "seeds": [0, 1]}, {"dataset": "a", "seeds": [0]}),
+    ],
+)
+def test_whatever_a_table_gathers_is_checked(name: str, then: Any, now: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lists.py", f"{name}={lists.listed(then)}"])
+    Path("params.yaml").write_text(yaml.safe_dump({name: then}, sort_keys=False))
+    lists.main()
+    Path("params.yaml").write_text(yaml.safe_dump({name: now}, sort_keys=False))
+    with pytest.raises(SystemExit, match=f"derived for other {name} "):
+        lists.main()
 
 
 @pytest.mark.xdist_group("stand-ins")

@@ -2,8 +2,10 @@
 
 import subprocess
 from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Any
 
+from workflow.lists import listed
 from workflow.record import engine
 
 SCATTER = {"shard"}  # wildcards whose jobs share one stage
@@ -42,15 +44,16 @@ def definition(dag: Any, rule: Any, jobs: Iterable[Any], config: Mapping[str, An
     params = sorted({key for entry in rule.params for key in entry.of(placeholders)})
     command = _command(rule, templates, outs, config)
     return {
-        "cmd": command if placeholders else [_check(config), command],
+        "cmd": command if placeholders else [_check(params, config), command],
         "deps": list(dict.fromkeys(str(path) for template in templates for path in template.input)),
         **({"params": params} if params else {}),
         **{kind: listed for kind, listed in kinds.items() if listed},
     }
 
 
-def _check(config: Mapping[str, Any]) -> str:
-    return " ".join([CHECK, *(f"{name}={','.join(map(str, config[name]))}" for name in sorted(LISTS.values()))])
+def _check(keys: Iterable[str], config: Mapping[str, Any]) -> str:
+    """The entries that such a rule reads are those that say what it gathers."""
+    return " ".join([CHECK, *(quote(f"{key}={listed(config[key])}") for key in keys)])
 
 
 def _command(rule: Any, templates: list[Any], outs: list[Any], config: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ import requests
 from tqdm import tqdm
 
 from memgan import steps
+from memgan.artifacts import disk_is_full
 from memgan.errors import InputError
 
 DOWNLOADS = Path("data/downloads")
@@ -200,8 +201,9 @@ def _refuse(answer: requests.Response) -> None:
 
 
 def _refuse_full_disk(fault: Exception, path: Path) -> None:
-    if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise InputError(f"{path}: the disk is full ({fault.strerror}); make room and run again, the download goes on") from None
+    if disk_is_full(fault, path):
+        why = getattr(fault, "strerror", None) or fault
+        raise InputError(f"{path}: the disk is full ({why}); make room and run again, the download goes on") from None
 
 
 def said(fault: Exception) -> str:

@@ -1,17 +1,14 @@
 """The step `render`: writes an embedded world's archives, in the raw layout of CUB or COCO."""
 
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from memgan import artifacts, steps
-from memgan.data.worlds import birdworld, sceneworld
+from memgan.data.worlds.known import WORLDS
 from memgan.errors import InputError
 from memgan.params.load import Settings
-
-WORLDS: dict[str, ModuleType] = {"birdworld": birdworld, "sceneworld": sceneworld}
 
 
 def main(

@@ -11,13 +11,12 @@ from memgan import artifacts, steps
 from memgan.data.images import geometry, resized
 from memgan.data.loader import TrainingBatches, to_tensor
 from memgan.data.shards import ImageFolder
-from memgan.data.worlds import birdworld, sceneworld
+from memgan.data.worlds.known import WORLDS
 from memgan.encoders.vocabulary import Vocabulary, words_of
 from memgan.errors import InputError
 from memgan.params.data import Images, World
 from memgan.params.encoders import Evaluator
 
-WORLDS = {"birdworld": birdworld, "sceneworld": sceneworld}
 Heads = dict[str, tuple[str, ...]]  # what is judged -> its possible values
 PRESENCE = ("absent", "present")
 COMMON, RARE = 0.5, 0.01  # a word is worth judging if it occurs in at most, at least this share of the images

@@ -20,6 +20,7 @@ from torch.autograd import Function
 from torch.nn.functional import pad
 
 from memgan.errors import InputError
+from memgan.gan.arithmetic import widened
 
 LAUNCHER = "MEMGAN_LAUNCHER"
 LOCAL = "{python} -m torch.distributed.run --standalone --nproc-per-node {processes}"
@@ -129,7 +130,7 @@ class JoinedBatchNorm(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         dims, shape = [0, *range(2, x.dim())], (1, -1, *(1,) * (x.dim() - 2))
         count = self.size * x.numel() // x.shape[1]
-        x = x.float()
+        x = widened(x)
         mean = Sum.apply(x.sum(dims)) / count
         centred = x - mean.view(shape)
         variance = Sum.apply(centred.square().sum(dims)) / count

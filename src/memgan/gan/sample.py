@@ -6,6 +6,7 @@ Each sample's noise comes from (run seed, caption id, index) alone, and the netw
 
 import io
 import tarfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -90,7 +91,17 @@ class Painter:
         self.bank, self.store = MemoryBank(paths["bank"]), FeatureStore(paths["features"])
         self.generator, self.trained = load_generator(paths["generator"], settings.block("gan", Gan), self.images)
         self.features, self.vgg = settings.block("features", Features), paths["vgg"]
-        self.batch, self.seed = settings.block("sampling", Sampling).batch, seed
+        self.sampling, self.seed = settings.block("sampling", Sampling), seed
+
+    @property
+    def batch(self) -> int:
+        """Images computed together."""
+        return self.sampling.batch
+
+    @property
+    def blocks(self) -> dict[str, Any]:
+        """What made the pictures, for their manifest."""
+        return {"memory": self.memory.model_dump(), "sampling": self.sampling.model_dump(), "training": self.trained["params"]}
 
     def neighbours(
         self, captions: list[str], own: np.ndarray | None = None, k: int = 1, strict: bool = False
@@ -133,26 +144,29 @@ def main(
     """Samples one shard of a run's images."""
     settings = Settings(dataset, run)
     steps.set_threads(settings.value("threads"))
-    sampling = settings.block("sampling", Sampling)
     paths = {"vocabulary": vocabulary, "damsm": damsm, "vgg": vgg, "features": features, "bank": bank, "generator": generator}
     painter = Painter(settings, paths, seed)
     folder = ImageFolder(images, "test")
-    mine = share(sampling.samples, sampling.batch, shard, settings.value("shards"))
+    mine = share(painter.sampling.samples, painter.batch, shard, settings.value("shards"))
     plans = plan(folder.rows, mine.stop, seed)[mine.start :]
-    records: list[dict[str, Any]] = []
-    with atomic_file(out) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for start in steps.progress(range(0, len(plans), sampling.batch), "batches"):
-            part = plans[start : start + sampling.batch]
-            pictures, rows = sample(painter, folder, part, seed)
-            for row, picture in zip(rows, pictures, strict=True):
-                add_picture(archive, f"{row['index']:06d}.png", picture)
-            records += rows
-    blocks = {"memory": painter.memory.model_dump(), "sampling": sampling.model_dump(), "training": painter.trained["params"]}
-    written = manifest("memgan.gan.sample", blocks, {"images": images, **paths}, seed)
+    records = paint(painter, folder, plans, seed, out)
+    written = manifest("memgan.gan.sample", painter.blocks, {"images": images, **paths}, seed)
     write_json(record, {"samples": records, "manifest": written})
 
 
-def sample(painter: Painter, folder: ImageFolder, plans: list[Plan], seed: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
+def paint(painter: Painter, folder: ImageFolder, plans: Sequence[Plan], seed: int, out: Path) -> list[dict[str, Any]]:
+    """Draws what is planned into a tar; returns what is recorded of each."""
+    records: list[dict[str, Any]] = []
+    with atomic_file(out) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for start in steps.progress(range(0, len(plans), painter.batch), "batches"):
+            pictures, rows = sample(painter, folder, plans[start : start + painter.batch], seed)
+            for row, picture in zip(rows, pictures, strict=True):
+                add_picture(archive, f"{row['index']:06d}.png", picture)
+            records += rows
+    return records
+
+
+def sample(painter: Painter, folder: ImageFolder, plans: Sequence[Plan], seed: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """One batch: the last stage's images, uint8 N x p x p x 3, and what is recorded of each."""
     captions, own = [p.caption for p in plans], np.array([p.row for p in plans])
     seeds = [seed_of(seed, "sample", p.caption_id, p.index) for p in plans]

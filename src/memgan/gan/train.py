@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from typer import Option
 
@@ -24,7 +23,6 @@ from memgan.data.shards import ImageFolder
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.vgg import load_vgg
 from memgan.encoders.vocabulary import Vocabulary
-from memgan.errors import InputError
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.live import ROOT, Clock, Curves, Stop
 from memgan.gan.neighbours import Neighbours
@@ -37,7 +35,7 @@ from memgan.params.encoders import Damsm, Features
 from memgan.params.gan import Gan, Train
 from memgan.params.load import Settings
 from memgan.params.memory import Memory
-from memgan.state import TrainingState, reason
+from memgan.state import TrainingState
 
 
 def main(
@@ -93,11 +91,8 @@ def main(
     with TrainingState(out, written, processes.writes) as state:
         rows = fit(engine, batches, chosen, state, live)
         if processes.writes:
-            try:
-                write_text(curves, table(rows))
-                save_tensors(out, engine.average.state_dict(), written)
-            except (OSError, SafetensorError) as fault:
-                raise InputError(f"{out}: cannot be written, {reason(fault, out.parent)}; the last state is kept") from None
+            write_text(curves, table(rows))
+            save_tensors(out, engine.average.state_dict(), written)
             state.clear()
 
 

@@ -6,7 +6,7 @@
 `damsm:<data set>`         DAMSM's image encoder: global embeddings for R-precision
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class _Extractor(FeatureExtractorBase):
 
     kind: str
     given: nn.Module
+    outputs: Callable[[Tensor], Mapping[str, Tensor]]  # each kind's own: all outputs of float images in [-1, 1]
 
     def __init__(self, name: str, features_list: Sequence[str], **_: Any):
         super().__init__(name, list(features_list))
@@ -57,10 +58,6 @@ class _Extractor(FeatureExtractorBase):
     def can_be_compiled() -> bool:
         """Never: compiled arithmetic differs in the last bits."""
         return False
-
-    def outputs(self, images: Tensor) -> Mapping[str, Tensor]:
-        """All outputs of float images in [-1, 1]."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """uint8 [B, 3, H, W] -> the requested outputs, float32 [B, F] each."""

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from memgan.data.worlds import birdworld, sceneworld
 from memgan.data.worlds.grammar import ABSENT, words_of
-
-WORLDS = {"birdworld": birdworld, "sceneworld": sceneworld}
+from memgan.data.worlds.known import WORLDS
 
 # COCO's categories as people call them, besides their own names and plurals; of our own making [ours]
 SYNONYMS: dict[str, tuple[str, ...]] = {

@@ -20,13 +20,14 @@ from memgan.artifacts import seed_of
 from memgan.data.download import local
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.grammar import ABSENT
+from memgan.data.worlds.known import WORLDS
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.evaluator import load_evaluator
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.metrics import attributes, extractor
 from memgan.metrics.detector import YOLOV3, Darknet, presence
-from memgan.metrics.naming import WORLDS, named_categories
+from memgan.metrics.naming import named_categories
 from memgan.metrics.rprecision import Captions
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm

@@ -18,7 +18,7 @@ from typer import Option
 from memgan import steps
 from memgan.artifacts import manifest, seed_of, write_json
 from memgan.data.shards import ImageFolder
-from memgan.data.worlds import birdworld, sceneworld
+from memgan.data.worlds.known import WORLDS
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
@@ -31,7 +31,6 @@ from memgan.params.load import Settings
 from memgan.params.memory import Memory
 
 STEP = "memgan.metrics.retrieval"
-WORLDS = {"birdworld": birdworld, "sceneworld": sceneworld}
 QUERIES = 1000  # images of a split, each with one of its captions, drawn by seed [ours]: standard errors below 1.6 %
 DEPTH = 5  # neighbours in the figure and in recall@5
 READER = "ideal reader"  # no strategy: chooses by the known attributes

@@ -4,7 +4,6 @@ Images and records are written as `memgan.gan.sample` writes them: a tar and a J
 are empty.
 """
 
-import tarfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +12,10 @@ import torch
 from typer import Option
 
 from memgan import steps
-from memgan.artifacts import atomic_file, manifest, seed_of, write_json
+from memgan.artifacts import manifest, seed_of, write_json
 from memgan.data.shards import ImageFolder
-from memgan.gan.sample import Painter, Plan
+from memgan.gan.sample import Painter, Plan, paint
 from memgan.metrics.naming import named_categories
-from memgan.metrics.variations import paint
 from memgan.params.evaluation import Sampling
 from memgan.params.load import Settings
 
@@ -57,28 +55,17 @@ def main(
     """Samples captions that name an object category."""
     settings = Settings(dataset, run)
     steps.set_threads(settings.value("threads"))
-    sampling, world, folder = settings.block("sampling", Sampling), settings.source().world, ImageFolder(images, "test")
     paths = {"vocabulary": vocabulary, "damsm": damsm, "vgg": vgg, "features": features, "bank": bank, "generator": generator}
+    painter, world, folder = Painter(settings, paths, seed), settings.source().world, ImageFolder(images, "test")
     captions = [caption for row in folder.rows for caption in row["captions"]]
     named = named_categories(captions, folder.categories, world.name if world else None)
-    plans = plan(folder.rows, named, sampling, settings.value("seed"))
-    made: dict[str, Any] = {"samples": [], "params": {}}
+    plans = plan(folder.rows, named, painter.sampling, settings.value("seed"))
+    records = paint(painter, folder, plans, seed, out)
+    write_json(record, {"samples": records, "manifest": manifest(STEP, painter.blocks, {"images": images, **paths}, seed)})
     if plans:
-        made = paint(Painter(settings, paths, seed), folder, plans, seed, out)
-        steps.log.info(
-            "SOA: %d images of %d captions, %d categories", len(plans), len(plans) // sampling.soa_images, named.shape[1]
-        )
+        steps.log.info("SOA: %d images, %d categories", len(plans), named.shape[1])
     else:
-        nothing(out)
         steps.log.info("SOA: the data set has no object categories, or no caption names one: nothing to sample")
-    said = manifest(STEP, made.pop("params") | {"sampling": sampling.model_dump()}, {"images": images, **paths}, seed)
-    write_json(record, made | {"manifest": said})
-
-
-def nothing(out: Path) -> None:
-    """An archive without members."""
-    with atomic_file(out) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT):
-        pass
 
 
 if __name__ == "__main__":

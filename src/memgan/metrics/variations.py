@@ -3,8 +3,6 @@
 Images and records are written as `memgan.gan.sample` writes them: a tar and a JSON.
 """
 
-import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +10,9 @@ import torch
 from typer import Option
 
 from memgan import steps
-from memgan.artifacts import atomic_file, manifest, write_json
+from memgan.artifacts import manifest, write_json
 from memgan.data.shards import ImageFolder
-from memgan.gan.sample import Painter, Plan, add_picture, sample
-from memgan.params.evaluation import Sampling
+from memgan.gan.sample import Painter, Plan, paint
 from memgan.params.load import Settings
 
 STEP = "memgan.metrics.variations"
@@ -45,26 +42,13 @@ def main(
     """Samples few captions with many z."""
     settings = Settings(dataset, run)
     steps.set_threads(settings.value("threads"))
-    sampling = settings.block("sampling", Sampling)
     paths = {"vocabulary": vocabulary, "damsm": damsm, "vgg": vgg, "features": features, "bank": bank, "generator": generator}
-    folder = ImageFolder(images, "test")
-    plans = plan(folder.rows, sampling.diverse_captions, sampling.diverse_noises)
-    made = paint(Painter(settings, paths, seed), folder, plans, seed, out)
-    said = manifest(STEP, made.pop("params") | {"sampling": sampling.model_dump()}, {"images": images, **paths}, seed)
-    write_json(record, made | {"manifest": said})
+    painter, folder = Painter(settings, paths, seed), ImageFolder(images, "test")
+    plans = plan(folder.rows, painter.sampling.diverse_captions, painter.sampling.diverse_noises)
+    records = paint(painter, folder, plans, seed, out)
+    said = manifest(STEP, painter.blocks, {"images": images, **paths}, seed)
+    write_json(record, {"samples": records, "manifest": said})
     steps.log.info("variations: %d captions, %d images", len({p.caption_id for p in plans}), len(plans))
-
-
-def paint(painter: Painter, folder: ImageFolder, plans: Sequence[Plan], seed: int, out: Path) -> dict[str, Any]:
-    """Draws what is planned into a tar; {"samples": what is recorded of each, "params": the blocks that made them}."""
-    records: list[dict[str, Any]] = []
-    with atomic_file(out) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for start in range(0, len(plans), painter.batch):
-            pictures, rows = sample(painter, folder, list(plans[start : start + painter.batch]), seed)
-            for row, picture in zip(rows, pictures, strict=True):
-                add_picture(archive, f"{row['index']:06d}.png", picture)
-            records += rows
-    return {"samples": records, "params": {"memory": painter.memory.model_dump(), "training": painter.trained["params"]}}
 
 
 if __name__ == "__main__":

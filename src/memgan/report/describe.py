@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from memgan.data.shards import ImageFolder
+from memgan.data.worlds.known import WORLDS
 from memgan.encoders.evaluator import Evaluator
-from memgan.encoders.examples import WORLDS, Heads, judgements
+from memgan.encoders.examples import Heads, judgements
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vgg import FeatureNetwork

@@ -44,20 +44,27 @@ class Found(NamedTuple):
 
 def weights_of(settings: Settings) -> list[str]:
     """Names of the published weights (keys of WEIGHTS) that the data set's entries ask for."""
-    source, metrics = settings.source(), settings.block("metrics", Metrics)
+    metrics = settings.block("metrics", Metrics)
     wanted = {
         "vgg16": settings.block("features", Features).network == "vgg16",
         "inception_v3": settings.block("damsm", Damsm).image_encoder == "inception_v3" or metrics.fid_tv,
         "fidelity": FIDELITY in (metrics.fidelity, metrics.inception_score),
     }
-    photographs = source.layout == "coco" and any(archive.urls for archive in source.archives.values())
-    detector = dict.fromkeys([name for name in WEIGHTS if name not in wanted], photographs)  # SOA on COCO itself
-    return [name for name, is_wanted in (wanted | detector).items() if is_wanted]
+    return [name for name, is_wanted in wanted.items() if is_wanted]
+
+
+def archives_of(settings: Settings) -> dict[str, Archive]:
+    """Dotted key in params.yaml -> file: the raw data, and the detector of SOA where there is one. The role is the key's end."""
+    key, metrics = f"data.{settings.dataset}", settings.block("metrics", Metrics)
+    found = {f"{key}.source.archives.{role}": archive for role, archive in settings.source().archives.items()}
+    detector = metrics.detector_files if metrics.detector == "yolov3" else {}
+    return found | {f"{key}.metrics.detector_files.{role}": archive for role, archive in detector.items()}
 
 
 def needed(settings: Settings) -> Iterator[Needed | tuple[str, Archive]]:
     """All files: those with addresses, and archives that have their place on this machine."""
-    for role, archive in settings.source().archives.items():
+    for key, archive in archives_of(settings).items():
+        role = key.rpartition(".")[2]
         if archive.urls:
             yield Needed(role, archive.urls, archive.checksum, DOWNLOADS, archive.bytes)
         else:
@@ -70,14 +77,12 @@ def needed(settings: Settings) -> Iterator[Needed | tuple[str, Archive]]:
 def download(dataset: str) -> None:
     """Fetches whatever is missing. Raises InputError for the first file that cannot be had."""
     settings = Settings(dataset)
-    key, count = f"data.{dataset}.source.archives", 0
-    for role, archive in settings.source().archives.items():
-        log.info("%s: %s", role, local(archive, f"{key}.{role}"))
-        count += 1
-    for name in weights_of(settings):
+    archives, weights = archives_of(settings), weights_of(settings)
+    for key, archive in archives.items():
+        log.info("%s: %s", key.rpartition(".")[2], local(archive, key))
+    for name in weights:
         log.info("%s: %s", WEIGHTS[name].what, weights_file(name))
-        count += 1
-    if not count:
+    if not archives and not weights:
         log.info("%s: %s", dataset, NOTHING)
 
 

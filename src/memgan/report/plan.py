@@ -10,7 +10,7 @@ from memgan.artifacts import read_json
 from memgan.data import compose
 from memgan.data.fetch import size
 from memgan.data.prepare import cores
-from memgan.data.worlds import birdworld, sceneworld
+from memgan.data.worlds.known import WORLDS
 from memgan.encoders.published import WEIGHTS
 from memgan.encoders.vgg import FeatureNetwork
 from memgan.errors import InputError
@@ -22,7 +22,6 @@ from memgan.params.load import Settings
 from memgan.params.memory import Memory
 from memgan.report import costs, describe, links
 
-WORLD_CAPTIONS = {"birdworld": birdworld.CAPTIONS, "sceneworld": sceneworld.CAPTIONS}
 HALF, FLOAT = 2, 4  # bytes of float16 and float32
 BYTES_PER_PIXEL = {"jpg": 0.6, "png": 1.7}  # of photographs, as preprocess and sample write them; about a third more or less
 LONGER = 4 / 3  # a photograph's longer side in shorter ones, where it is not cut to a square
@@ -59,7 +58,7 @@ def counts(settings: Settings) -> Counts:
         captions = sum(len(row["captions"]) for row in found["train"]) / len(found["train"])
         return Counts(len(found["train"]), len(found["test"]), captions, "counted")
     if world := source.world:
-        return Counts(world.train_images, world.test_images, WORLD_CAPTIONS[world.name], "params.yaml")
+        return Counts(world.train_images, world.test_images, WORLDS[world.name].CAPTIONS, "params.yaml")
     if made := source.scenes:
         return Counts(made.train_images, made.test_images, compose.CAPTIONS, "params.yaml")
     if told := source.counts:
@@ -108,8 +107,9 @@ class Planned:
         source, names = self.settings.source(), links.weights_of(self.settings)
         if source.world:
             return self.step("render", f"{self.counts.train + self.counts.test:,} images")
-        disk = sum(archive_bytes(archive) for archive in source.archives.values()) + sum(WEIGHTS[n].bytes or 0 for n in names)
-        return self.step("download", f"{len(source.archives)} archives, {len(names)} files of weights", disk)
+        archives = links.archives_of(self.settings).values()
+        disk = sum(map(archive_bytes, archives)) + sum(WEIGHTS[n].bytes or 0 for n in names)
+        return self.step("download", f"{len(archives)} archives and files, {len(names)} networks' weights", disk)
 
     def preprocess(self) -> Step:
         """Cut, scaled and packed."""

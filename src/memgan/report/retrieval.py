@@ -14,6 +14,7 @@ from typer import Argument, Option
 from memgan import steps
 from memgan.artifacts import read_json, write_text
 from memgan.errors import InputError
+from memgan.report.markdown import table
 from memgan.report.rows import number
 
 COLUMNS = ("dataset", "strategy", "metric", "value", "standard_error", "n", "captions", "encoder", "judge", "seed", "note")
@@ -87,13 +88,13 @@ def _section(content: dict[str, Any], figures: Path | None, home: Path) -> str:
     heads = list(dict.fromkeys((row["metric"], row["captions"]) for row in rows))
     counts = {head: {row["n"] for row in rows if (row["metric"], row["captions"]) == head} for head in heads}
     titles = [f"{metric}<br>{captions} captions, n {_span(counts[metric, captions])}" for metric, captions in heads]
-    lines = [_line(["strategy", *titles]), _line(["---", *["---:"] * len(heads)])]
+    lines = []
     for strategy in dict.fromkeys(row["strategy"] for row in rows):
         mine = {(row["metric"], row["captions"]): row for row in rows if row["strategy"] == strategy}
-        lines.append(_line([f"`{strategy}`", *[_cell(mine.get(head)) for head in heads]]))
+        lines.append([f"`{strategy}`", *[_cell(mine.get(head)) for head in heads]])
     size = f"{resolved['images']} images with {resolved['texts']} captions in the bank, seed {resolved['seed']}."
     picture = [f"\n![Queries with their neighbours]({(figures / 'neighbours.png').relative_to(home)})"] if figures else []
-    return "\n".join([f"## {resolved['dataset']}\n", f"{size}\n", *lines, *picture, ""])
+    return "\n".join([f"## {resolved['dataset']}\n", f"{size}\n", *table(["strategy", *titles], lines), *picture, ""])
 
 
 def _span(counts: Sequence[int] | set[int]) -> str:
@@ -104,10 +105,6 @@ def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     return f"{row['value']:.1f}" + (f" ± {row['std']:.1f}" if row["std"] else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

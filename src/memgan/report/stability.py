@@ -16,6 +16,7 @@ from typer import Argument, Option
 from memgan import steps
 from memgan.artifacts import read_json, write_text
 from memgan.errors import InputError
+from memgan.report import markdown
 from memgan.report.figures import read_curves
 from memgan.report.style import COLOURS, WIDTH, save, styled
 
@@ -78,13 +79,12 @@ def table(found: Mapping[str, list[dict[str, Any]]]) -> str:
     """One line a combination, in Markdown."""
     measured = next(iter(found.values()))[0]["scores"]["metrics"]
     shown = [name for name in SCORES if name in measured]
-    heads = ["run", *shown, "D", "G"]
-    lines = [" | ".join(heads), " | ".join(["---"] * len(heads))]
+    lines = []
     for run, members in found.items():
         scores = [spread([m["scores"]["metrics"][name]["value"] for m in members]) for name in shown]
         losses = [spread([late(m["curves"], kind) for m in members]) for kind in "dg"]
-        lines.append(" | ".join([NAMES.get(run, run), *scores, *losses]))
-    return "\n".join(f"| {line} |" for line in lines)
+        lines.append([NAMES.get(run, run), *scores, *losses])
+    return "\n".join(markdown.table(["run", *shown, "D", "G"], lines))
 
 
 def spread(values: list[float]) -> str:

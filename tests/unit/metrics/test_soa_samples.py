@@ -3,11 +3,13 @@
 import tarfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
+from memgan.gan.sample import paint
 from memgan.metrics.samples import Samples
-from memgan.metrics.soa_samples import nothing, plan
+from memgan.metrics.soa_samples import plan
 from memgan.params.evaluation import Sampling
 
 ROWS = [{"id": f"image {i}", "captions": [f"{i} {j}" for j in range(3)]} for i in range(20)]
@@ -48,7 +50,7 @@ def test_all_captions_where_the_limit_is_far() -> None:
 
 def test_nothing_is_planned_and_read_where_nothing_is_named(tmp_path: Path) -> None:
     assert plan(ROWS, np.zeros((60, 0), dtype=bool), sampling(8), seed=0) == []
-    nothing(tmp_path / "soa.tar")
+    assert paint(SimpleNamespace(batch=2), None, [], 0, tmp_path / "soa.tar") == []
     (tmp_path / "soa.json").write_text('{"samples": []}')
     with tarfile.open(tmp_path / "soa.tar") as archive:
         assert archive.getnames() == []

@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from memgan.cli import app
-from memgan.data.fetch import MIRROR
+from memgan.data.fetch import DOWNLOADS, MIRROR, name_of
 from memgan.encoders.published import WEIGHTS, Published
 from memgan.params.load import Settings, read_yaml
 from memgan.report import links
@@ -104,7 +104,7 @@ def test_an_archive_of_ones_own():
 
 def test_weights_are_fetched_too(web, monkeypatch):  # noqa: F811
     server = web(DATA)
-    monkeypatch.setitem(WEIGHTS, "vgg16", Published((server.url("good", "vgg.pth"),), SHA, None, "v"))
+    monkeypatch.setitem(WEIGHTS, "vgg16", Published(SHA, None, "v", (server.url("good", "vgg.pth"),)))
     write({"path": "own.tgz", "checksum": SHA}, {"network": "vgg16", "channels": 512})
     assert [(each.file, each.state) for each in links.check("own")][2] == ("vgg.pth", "there")
     assert run().exit_code == 0
@@ -117,13 +117,19 @@ def test_weights_are_fetched_too(web, monkeypatch):  # noqa: F811
         ("birdworld", []),
         ("photos", []),
         ("cub", ["vgg16", "inception_v3"]),
-        ("coco", ["vgg16", "inception_v3", "yolov3.weights", "yolov3.cfg", "coco.names"]),
+        ("coco", ["vgg16", "inception_v3"]),
     ],
 )
 def test_each_data_set_needs_the_weights_that_its_entries_name(dataset, names):
     write({"path": "own.tgz"})
     found = links.weights_of(Settings(dataset))
     assert [name for name in found if name != "fidelity"] == names
+
+
+def test_the_detector_comes_with_the_data():
+    write({"path": "own.tgz"})
+    files = [each.folder / name_of(each.urls) for each in links.needed(Settings("coco")) if isinstance(each, links.Needed)]
+    assert {DOWNLOADS / "yolov3.cfg", DOWNLOADS / "yolov3.weights"} <= set(files)  # where SOA looks for them
 
 
 def test_worlds_need_nothing():
