@@ -114,7 +114,8 @@ def layers_of(*networks: nn.Module):
     found: list[tuple[nn.Module, float, bool]] = []
 
     def note(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-        each = module.weight[0].numel()  # multiply-adds for one number of the output
+        taps = getattr(module, "taps", module.weight[0, 0].numel())
+        each = taps * module.weight.shape[1]  # multiply-adds for one number of the output
         found.append((module, 2.0 * made.numel() * each / 1e9, given[0].requires_grad))
 
     hooks = [

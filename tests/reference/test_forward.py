@@ -32,7 +32,7 @@ def close(got: torch.Tensor, want: np.ndarray, bound: float) -> None:
 
 
 def up_block(x: np.ndarray, w: Weights, name: str, kind: str, training: bool) -> np.ndarray:
-    return glu(norm(conv(upsampled(x), w[f"{name}.1.weight"]), kind, w, f"{name}.2", training))
+    return glu(norm(conv(upsampled(x), w[f"{name}.0.weight"]), kind, w, f"{name}.1", training))
 
 
 def residual(x: np.ndarray, w: Weights, name: str, kind: str, training: bool) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv_transpose2d, pad
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -24,11 +25,46 @@ def norm2d(kind: Norm, channels: int) -> nn.Module:
     return {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "none": lambda _: nn.Identity()}[kind](channels)
 
 
+class UpConv3x3(nn.Conv2d):
+    """inputs x H x W -> outputs x 2H x 2W: nearest up-sampling, then a 3x3 convolution without bias, as one transposed convolution.
+
+    After up-sampling, the nine taps of an output pixel fall on 2 x 2 pixels of the input only, so that taps which see the same pixel
+    are added up first: 4 multiply-adds an output pixel and pair of channels instead of 9, for the same result up to rounding.
+    `weight` is that of the 3x3 convolution, outputs x inputs x 3 x 3.
+    """
+
+    taps = 4
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: B x inputs x H x W."""
+        # Along one axis: up-sampled pixels 2i and 2i + 1 are x_i, so that tap k of a transposed convolution of stride 2, which brings
+        # x_i to output pixel 2i - 1 + k, is the sum of the taps 2 - k and 3 - k of the 3x3 convolution, where there are such.
+        kernel = pad(self.weight.flip(2, 3), (1, 1, 1, 1))
+        kernel = kernel[:, :, 1:] + kernel[:, :, :-1]
+        kernel = kernel[..., 1:] + kernel[..., :-1]  # outputs x inputs x 4 x 4
+        return conv_transpose2d(x, kernel.transpose(0, 1), stride=2, padding=1)
+
+
+class GLU(nn.Module):
+    """2C x H x W -> C x H x W: the first half of the channels, gated by the sigmoid of the second.
+
+    torch's own takes 1.7 times as long on maps that lie channels last.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: B x 2C x H x W."""
+        kept, gate = x.chunk(2, dim=1)
+        return kept * torch.sigmoid(gate)
+
+
 class UpBlock(nn.Sequential):
     """inputs x H x W -> outputs x 2H x 2W: nearest up-sampling, conv3x3, norm, GLU."""
 
     def __init__(self, inputs: int, outputs: int, norm: Norm):
-        super().__init__(nn.Upsample(scale_factor=2), conv3x3(inputs, 2 * outputs), norm2d(norm, 2 * outputs), nn.GLU(1))
+        super().__init__(UpConv3x3(inputs, 2 * outputs), norm2d(norm, 2 * outputs), GLU())
 
 
 class ResidualBlock(nn.Module):
@@ -39,7 +75,7 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             conv3x3(channels, 2 * channels),
             norm2d(norm, 2 * channels),
-            nn.GLU(1),
+            GLU(),
             conv3x3(channels, channels),
             norm2d(norm, channels),
         )

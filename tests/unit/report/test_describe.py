@@ -26,13 +26,14 @@ TINY: dict[str, dict[str, Any]] = {
     "features": {"network": "small", "channels": 6, "width": 2},
     "gan": {"stages": 2, "ngf": 2, "ndf": 3, "z": 5, "condition": 3, "acm_width": 7, "residual_blocks": 1, "norm": "batch"},
 }
-# by hand: (parameters, multiply-adds); 3x3 kernels have no bias, BatchNorm has two parameters a channel
+# by hand: (parameters, multiply-adds); 3x3 kernels have no bias, BatchNorm has two parameters a channel; where a 3x3 kernel follows
+# up-sampling, an output pixel sees 4 pixels
 GENERATOR = {
     ("conditioning augmentation", None): (4 * 12 + 12, 4 * 12),
-    ("image feature", 1): (6 * 4 * 9 + 8, 6 * 4 * 9 * 8**2),
-    ("image feature", 2): (2 * 4 * 9 + 8, 2 * 4 * 9 * 16**2),
-    ("first stage", 1): (18 * 128 + 256 + 4 * 4 * 9 + 8, 18 * 128 + 4 * 4 * 9 * 8**2),  # 18 = 3 c + 5 z + 4 words + 6 v_G
-    ("next stage", 2): (3 * 2 * 7 * 9 + 72 + 8 + 36 + 4 + 72 + 8, (3 * 2 * 7 * 9 + 72 + 36) * 8**2 + 72 * 16**2),
+    ("image feature", 1): (6 * 4 * 9 + 8, 6 * 4 * 4 * 8**2),
+    ("image feature", 2): (2 * 4 * 9 + 8, 2 * 4 * 4 * 16**2),
+    ("first stage", 1): (18 * 128 + 256 + 4 * 4 * 9 + 8, 18 * 128 + 4 * 4 * 4 * 8**2),  # 18 = 3 c + 5 z + 4 words + 6 v_G
+    ("next stage", 2): (3 * 2 * 7 * 9 + 72 + 8 + 36 + 4 + 72 + 8, (3 * 2 * 7 * 9 + 72 + 36) * 8**2 + 32 * 16**2),
     ("head", 1): (3 * 2 * 7 * 9 + 2 * 3 * 9, (3 * 2 * 7 * 9 + 2 * 3 * 9) * 8**2),
     ("head", 2): (3 * 2 * 7 * 9 + 2 * 3 * 9, (3 * 2 * 7 * 9 + 2 * 3 * 9) * 16**2),
 }
