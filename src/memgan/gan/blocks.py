@@ -28,8 +28,8 @@ def norm2d(kind: Norm, channels: int) -> nn.Module:
 class UpConv3x3(nn.Conv2d):
     """inputs x H x W -> outputs x 2H x 2W: nearest up-sampling, then a 3x3 convolution without bias, as one transposed convolution.
 
-    After up-sampling, the nine taps of an output pixel fall on 2 x 2 pixels of the input only, so that taps which see the same pixel
-    are added up first: 4 multiply-adds an output pixel and pair of channels instead of 9, for the same result up to rounding.
+    After up-sampling, the nine taps of an output pixel fall on 2 x 2 pixels of the input only, so that taps which see the same
+    pixel are added up first: 4 multiply-adds an output pixel and pair of channels instead of 9, the same result up to rounding.
     `weight` is that of the 3x3 convolution, outputs x inputs x 3 x 3.
     """
 
@@ -40,8 +40,8 @@ class UpConv3x3(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: B x inputs x H x W."""
-        # Along one axis: up-sampled pixels 2i and 2i + 1 are x_i, so that tap k of a transposed convolution of stride 2, which brings
-        # x_i to output pixel 2i - 1 + k, is the sum of the taps 2 - k and 3 - k of the 3x3 convolution, where there are such.
+        # Along one axis: up-sampled pixels 2i and 2i + 1 are x_i, so that tap k of a transposed convolution of stride 2, which
+        # brings x_i to output pixel 2i - 1 + k, is the sum of the taps 2 - k and 3 - k of the 3x3 convolution, where they exist.
         kernel = pad(self.weight.flip(2, 3), (1, 1, 1, 1))
         kernel = kernel[:, :, 1:] + kernel[:, :, :-1]
         kernel = kernel[..., 1:] + kernel[..., :-1]  # outputs x inputs x 4 x 4
