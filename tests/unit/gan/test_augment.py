@@ -40,7 +40,8 @@ def test_colour(count: int, side: int, seed: int) -> None:
 def test_translation(count: int, side: int, seed: int) -> None:
     """By whole pixels, an eighth of the side at most; what comes in is 0."""
     images, reach = some(count, side, seed), side // 8
-    down, across = torch.randint(-reach, reach + 1, (2, count, 1), generator=torch.Generator().manual_seed(seed)).squeeze(2).tolist()
+    drawn = torch.randint(-reach, reach + 1, (2, count, 1), generator=torch.Generator().manual_seed(seed))
+    down, across = drawn.squeeze(2).tolist()
     for k, found in enumerate(translate(images, chance(seed, count))):
         assert max(abs(down[k]), abs(across[k])) <= reach
         for y in range(side):
@@ -55,7 +56,8 @@ def test_translation(count: int, side: int, seed: int) -> None:
 def test_cut_out(count: int, side: int, seed: int) -> None:
     """One square of half the side, whose middle is anywhere, is 0."""
     images, half = some(count, side, seed), side // 2
-    middle = torch.randint(0, side + 1 - half % 2, (2, count, 1), generator=torch.Generator().manual_seed(seed)).squeeze(2).tolist()
+    drawn = torch.randint(0, side + 1 - half % 2, (2, count, 1), generator=torch.Generator().manual_seed(seed))
+    middle = drawn.squeeze(2).tolist()
     for k, found in enumerate(cut_out(images, chance(seed, count))):
         top, left = middle[0][k] - half // 2, middle[1][k] - half // 2
         want = images[k].clone()

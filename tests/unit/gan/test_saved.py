@@ -82,6 +82,12 @@ def test_the_averaged_generator_is_saved(trained: Trained) -> None:
         assert (tensor - path[-1][name]).abs().max() > 1e-4, name
 
 
+def test_rates_stay_what_they_are(trained: Trained) -> None:
+    recipe = trained.engine.recipe.train
+    rates = [{group["lr"] for group in optimiser.param_groups} for optimiser in trained.engine.optimisers]
+    assert rates == [{recipe.lr_g}] + [{recipe.lr_d}] * len(trained.engine.discriminators)
+
+
 def test_samples_and_sheets_are_the_averaged_generators(trained: Trained) -> None:
     """What the step `sample` and a training's own sheets draw, to the last level; the weights of the last step draw another."""
     arguments, engine = trained.trainings.arguments("averaged"), trained.engine
