@@ -50,8 +50,8 @@ def test_inception_is_frozen_and_stays_in_eval_mode(inception):
 
 def test_the_trained_maps_start_as_pytorchs_do(inception):
     """U(-1 / sqrt(n), 1 / sqrt(n)) for n inputs; the lineage's U(-0.1, 0.1) is three to five times as wide."""
-    for weight, inputs in ((inception.regions.weight, 768), (inception.globals.weight, 2048)):
-        bound = inputs**-0.5
+    for layer, inputs in ((inception.regions, 768), (inception.globals, 2048)):
+        weight, bound = layer.weight.detach(), inputs**-0.5
         assert 0.95 * bound < float(weight.abs().max()) <= bound
         assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.05)
 
