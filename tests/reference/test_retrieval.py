@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
+from memgan.encoders.matching import word_scores
 from memgan.memory.bank import MemoryBank
 from memgan.memory.retrieval import Queries, nearest
+from memgan.memory.words import region_match
 from tests.banks import memory_block, random_queries, unit, write_bank
 
 WEIGHT = 0.3
@@ -31,15 +34,17 @@ def words_words(query: dict, bank: dict) -> np.ndarray:
 
 
 def words_image(query: dict, bank: dict) -> np.ndarray:
-    scores = []
-    for regions in bank["regions"]:
-        s = query["w"] @ regions.T  # eq. (7): words x regions
-        share = np.exp(s) / np.exp(s).sum(axis=0)  # eq. (8)
-        alpha = np.exp(4.0 * share) / np.exp(4.0 * share).sum(axis=1, keepdims=True)
-        c = alpha @ regions  # eq. (9)
-        cosine = (c * query["w"]).sum(axis=1) / np.linalg.norm(c, axis=1) / np.linalg.norm(query["w"], axis=1)
-        scores.append(np.log(np.exp(5.0 * cosine).sum()) / 5.0)  # eq. (10)
-    return np.array(scores)
+    return np.array([matching(query["w"], regions) for regions in bank["regions"]])
+
+
+def matching(words: np.ndarray, regions: np.ndarray) -> float:
+    """R(Q, D) of T words (T x D) and an image's R regions (R x D), with gamma1 = 4 and gamma2 = 5."""
+    s = words @ regions.T  # eq. (7): words x regions
+    share = np.exp(s) / np.exp(s).sum(axis=0)  # eq. (8)
+    alpha = np.exp(4.0 * share) / np.exp(4.0 * share).sum(axis=1, keepdims=True)
+    c = alpha @ regions  # eq. (9)
+    cosine = (c * words).sum(axis=1) / np.linalg.norm(c, axis=1) / np.linalg.norm(words, axis=1)
+    return float(np.log(np.exp(5.0 * cosine).sum()) / 5.0)  # eq. (10)
 
 
 FORMULAS = {f.__name__: f for f in (sentence_sentence, sentence_image, both, words_words, words_image)}
@@ -98,14 +103,12 @@ def test_word_level_ranks_what_the_sentence_level_hands_on(strategy, level, bank
 
 
 def test_region_match_is_the_matching_score_of_damsm():
-    import torch
-
-    from memgan.encoders.matching import word_scores
-    from memgan.encoders.text import mask_of
-    from memgan.memory.words import region_match
-
+    """Both, the bank's and the loss's, against the equations."""
     encoded = random_queries(6).encoded
-    words, mask = torch.from_numpy(encoded.words), mask_of(torch.from_numpy(encoded.lengths), encoded.words.shape[1])
-    regions = torch.randn(5, words.shape[2], 3, 4, generator=torch.Generator().manual_seed(0))
-    ours = region_match(words, mask, regions.flatten(2).transpose(1, 2), 4.0, 5.0)
-    torch.testing.assert_close(ours, word_scores(regions, words.transpose(1, 2), mask, 4.0, 5.0).T)
+    words, lengths = torch.from_numpy(encoded.words).double(), torch.from_numpy(encoded.lengths)
+    mask = torch.arange(words.shape[1]) < lengths[:, None]
+    regions = torch.randn(5, 12, words.shape[2], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wanted = [[matching(w[:length], image) for image in regions.numpy()] for w, length in zip(words.numpy(), lengths, strict=True)]
+    np.testing.assert_allclose(region_match(words, mask, regions, 4.0, 5.0), wanted, atol=1e-10, rtol=0)
+    of_the_loss = word_scores(regions.transpose(1, 2), words.transpose(1, 2), mask, 4.0, 5.0)
+    np.testing.assert_allclose(of_the_loss.T, wanted, atol=1e-10, rtol=0)

@@ -48,6 +48,14 @@ def test_inception_is_frozen_and_stays_in_eval_mode(inception):
     assert trained == ["regions.weight", "globals.weight", "globals.bias"]
 
 
+def test_the_trained_maps_start_as_pytorchs_do(inception):
+    """U(-1 / sqrt(n), 1 / sqrt(n)) for n inputs; the lineage's U(-0.1, 0.1) is three to five times as wide."""
+    for layer, inputs in ((inception.regions, 768), (inception.globals, 2048)):
+        weight, bound = layer.weight.detach(), inputs**-0.5
+        assert 0.95 * bound < float(weight.abs().max()) <= bound
+        assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.05)
+
+
 def test_images_get_gradients_through_inception(inception):
     image = torch.randn(1, 3, 32, 32, requires_grad=True)
     for module in inception.trunk.modules():  # untrained weights let the signal fade; this keeps its size

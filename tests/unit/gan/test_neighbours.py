@@ -63,5 +63,5 @@ def test_own_retrieved_and_never_oneself(world: World) -> None:
     assert set(apart.found) == pairs
     assert all(own != row for (own, _), row in apart.found.items())
     own, text = min(pairs)
-    batch = Batch([], torch.tensor([own]), [text], torch.tensor([own]), torch.tensor([False]))
+    batch = Batch([], torch.tensor([own]), [text], torch.tensor([own]), torch.tensor([True]))  # only its own v would be mirrored
     assert torch.equal(apart.features(batch)[0], apart.store.v(torch.tensor([apart.found[own, text]]))[0])

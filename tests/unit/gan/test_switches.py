@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from memgan.gan.blocks import ACM
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
-from tests.factory import gan_block, images_block
+from memgan.params.load import Settings
+from memgan.params.schema import BLOCKS
+from tests.factory import ROOT, gan_block, images_block
 
 D, C, B = 16, 12, 4
 SMALL = {"ngf": 4, "ndf": 2, "acm_width": 6, "z": 10, "condition": 8}
@@ -67,6 +69,37 @@ def moved(network: Generator, field: str, change: Tensor | None = None) -> list[
 def assert_same_images(one: Generator, two: Generator) -> None:
     for a, b in zip(one(inputs()).images, two(inputs()).images, strict=True):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
+
+
+# SPEC 13's ablations by their names under `runs`: all that each of them changes
+STRATEGIES = ("sentence_sentence", "words_words", "sentence_image", "words_image", "random", "oracle")
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "parametric": {"gan.image_features": False, "gan.global_feature": False},
+    "no_v_g": {"gan.global_feature": False},
+    "no_regional_v": {"gan.image_features": False},
+    "no_content": {"gan.content": False},
+    "max": {"pooling": "max"},
+    "one_stage": {"gan.stages": 1},
+    "two_stages": {"gan.stages": 2},
+    **{strategy: {"memory.strategy": strategy} for strategy in STRATEGIES},
+    **{whose: {"train.neighbours": whose} for whose in ("retrieved", "retrieved_excluding_self")},
+}
+
+
+@pytest.mark.parametrize("dataset", ["birdworld_short", "cub", "coco"])
+@pytest.mark.parametrize("run", ABLATIONS)
+def test_an_ablation_switches_what_its_name_says_and_nothing_else(run: str, dataset: str) -> None:
+    """Of all entries, as the data set sees them; so that no part is switched off in `ours` (only a choice may be its own)."""
+
+    def resolved(run: str) -> dict[str, Any]:
+        settings = Settings(dataset, run, ROOT / "params.yaml")
+        blocks = {name: settings.block(name, block).model_dump() for name, block in BLOCKS.items()}
+        entries = {f"{name}.{field}": value for name, block in blocks.items() for field, value in block.items()}
+        return entries | {"pooling": settings.value("pooling")}
+
+    ours = resolved("ours")
+    wanted = {} if run in (ours["memory.strategy"], ours["train.neighbours"]) else ABLATIONS[run]
+    assert {key: value for key, value in resolved(run).items() if value != ours[key]} == wanted
 
 
 # ---------------------------------------------------------------- generator

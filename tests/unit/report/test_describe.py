@@ -109,8 +109,9 @@ def test_encoders_by_hand(project: Path) -> None:
     assert counts(found["evaluator"])["heads", None] == (8 * values + values, 8 * values)
 
 
-def test_the_paper_scale() -> None:
-    found = networks(fresh("cub"))
+@pytest.mark.parametrize(("dataset", "words"), [("cub", 18), ("coco", 12)])
+def test_the_paper_scale(dataset: str, words: int) -> None:
+    found = networks(fresh(dataset))
     assert [found[f"discriminator {k}"]["content_scales"] for k in (1, 2, 3)] == [4, 5, 6]
     for stage, side in enumerate((64, 128, 256), start=1):
         content = found[f"discriminator {stage}"]["parts"][0]
@@ -123,7 +124,67 @@ def test_the_paper_scale() -> None:
     trunk, regions, whole = found["image encoder, inception_v3"]["parts"]
     assert trunk["outputs"] == [[768, 17, 17], [2048]]
     assert (regions["outputs"], whole["outputs"]) == ([[256, 17, 17]], [[256]])
-    assert found["text encoder, 18 words"]["parts"][1]["outputs"] == [[256, 18], [256]]
+    assert found[f"text encoder, {words} words"]["parts"][1]["outputs"] == [[256, words], [256]]
+
+
+Count = tuple[int, int]  # parameters, multiply-adds
+
+
+def summed(*counts: Count) -> Count:
+    return sum(p for p, _ in counts), sum(m for _, m in counts)
+
+
+def conv3(a: int, b: int, side: int, norm: bool = True) -> Count:
+    """3x3 without bias, with BatchNorm."""
+    return 9 * a * b + 2 * b * norm, 9 * a * b * side**2
+
+
+def up(a: int, b: int, side: int) -> Count:
+    """Up to `side`; twice as wide before the GLU."""
+    return conv3(a, 2 * b, side)
+
+
+def generator_of_spec_5(ngf: int, residuals: int) -> Count:
+    """SPEC 5 at the paper's scale: D 256, z and c 100, v 512 x 16 x 16, ACMs of 128, stages of 64, 128, 256 px."""
+
+    def acm(side: int) -> Count:
+        return summed(conv3(ngf, 128, side, norm=False), *[conv3(128, ngf, side, norm=False)] * 2)
+
+    told, wide = 100 + 256 + 100 + 512, 16 * ngf  # [c, mean w, z, v_G]
+    first = told * wide * 32 + 2 * wide * 32, told * wide * 32
+    first_ups = [up(ngf << k, ngf << (k - 1), 4 << (5 - k)) for k in (4, 3, 2, 1)]
+    branch = [up(512, ngf, 32), up(ngf, ngf, 64), up(ngf, ngf, 128), up(ngf, ngf, 256)]
+    residual = [summed(conv3(ngf, 2 * ngf, side), conv3(ngf, ngf, side)) for side in (64, 128)] * residuals
+    stages = [part for side in (64, 128) for part in (acm(side), up(ngf, ngf, 2 * side))]
+    heads = [summed(acm(side), conv3(ngf, 3, side, norm=False)) for side in (64, 128, 256)]
+    return summed((256 * 400 + 400, 256 * 400), first, *first_ups, *branch, *residual, *stages, *heads)
+
+
+def discriminator_of_spec_6(ndf: int, side: int) -> Count:
+    """SPEC 6: halved to 4 x 4, each time joined by 3 channels of content; back to 8 ndf; two heads, one with s of 256."""
+    halved = side // 2
+    parts = [(16 * 3 * ndf + ndf, 16 * 3 * ndf * halved**2)]  # the first has a bias and no norm
+    width = ndf
+    while halved > 4:
+        halved //= 2
+        parts.append((16 * (width + 3) * 2 * width + 2 * 2 * width, 16 * (width + 3) * 2 * width * halved**2))
+        width *= 2
+    width += 3
+    for back in {64: [], 128: [8 * ndf], 256: [16 * ndf, 8 * ndf]}[side]:
+        parts.append(conv3(width, back, 4))
+        width = back
+    # the sentence is the same at all places, so that its nine products are computed once and summed
+    joint = 9 * (width + 256) * width + 2 * width, 9 * width * width * 16 + 9 * 256 * width + 9 * width * 16
+    return summed(*parts, joint, *[(16 * width + 1, 16 * width)] * 2)
+
+
+@pytest.mark.parametrize(("dataset", "ngf", "ndf", "residuals"), [("cub", 32, 64, 2), ("coco", 48, 96, 3)])
+def test_the_paper_scale_is_the_sum_of_its_layers(dataset: str, ngf: int, ndf: int, residuals: int) -> None:
+    """Counted a second time from SPEC 5 and 6 alone."""
+    found = {name: (n["parameters"], n["multiply_adds"]) for name, n in networks(fresh(dataset)).items()}
+    assert found["generator"] == generator_of_spec_5(ngf, residuals)
+    for stage, side in enumerate((64, 128, 256), start=1):
+        assert found[f"discriminator {stage}"] == discriminator_of_spec_6(ndf, side)
 
 
 @pytest.mark.parametrize(("dataset", "run"), [("small", "ours"), ("small", "bare"), ("small", "blind"), ("coco", "ours")])
