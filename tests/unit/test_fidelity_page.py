@@ -59,6 +59,7 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "train.lr_d": (2e-4, 2e-4),
     "train.beta1": (0.5, 0.5),
     "train.beta2": (0.999, 0.999),
+    "train.cooldown": (0, 0),
     "train.ema": (0.999, 0.999),
     "train.damsm_weight": (5, 50),
     "train.damsm_stages": ("last", "last"),

@@ -42,7 +42,7 @@ def colour(images: Tensor, chance: Chance) -> Tensor:
 
 
 def translate(images: Tensor, chance: Chance, share: float = 0.125) -> Tensor:
-    """Shifts each image by whole pixels, up to `share` of its side in each direction; what comes in is black."""
+    """Shifts each image by whole pixels, up to `share` of its side in each direction; what comes in is 0, the middle grey."""
     count, _, side, _ = images.shape
     reach = round(side * share)
     shift = chance.whole(-reach, reach + 1)

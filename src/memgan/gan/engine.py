@@ -45,13 +45,20 @@ class Recipe(NamedTuple):
 class Engine:
     """Networks, optimisers and the step. `reader` and `image_encoder` are frozen; `channels` is C of v.
 
-    `norms` are the last step's gradient norms by network. With several `processes`, a step's images and v are this one's share.
+    `steps` is how many the whole training has, for `train.cooldown`; 0 if the rates stay. `norms` are the last step's gradient
+    norms by network. With several `processes`, a step's images and v are this one's share.
     """
 
     def __init__(
-        self, recipe: Recipe, reader: TextReader, image_encoder: ImageEncoder, channels: int, processes: Processes | None = None
+        self,
+        recipe: Recipe,
+        reader: TextReader,
+        image_encoder: ImageEncoder,
+        channels: int,
+        processes: Processes | None = None,
+        steps: int = 0,
     ):
-        self.recipe, self.reader, self.image_encoder = recipe, reader, image_encoder
+        self.recipe, self.reader, self.image_encoder, self.steps = recipe, reader, image_encoder, steps
         self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train)
         gan, train, dimension = recipe.gan, recipe.train, recipe.damsm.dimension
         self.generator = Generator(gan, recipe.images, dimension, channels)
@@ -71,6 +78,7 @@ class Engine:
 
         Raises InputError, before any network has moved by it, if a loss or a gradient is no finite number.
         """
+        self._set_rates(step)
         seed = seed_of(self.recipe.seed, "step", step)
         rng = torch.Generator().manual_seed(seed)
         texts = self.reader(batch.captions, np.random.default_rng(seed))
@@ -83,6 +91,15 @@ class Engine:
         terms |= self._train_generator(batch, made, texts, rng, step)
         self._average()
         return terms
+
+    def _set_rates(self, step: int) -> None:
+        """Full learning rates until `train.cooldown` begins; from there they fall in a line, to 0 after the last step."""
+        train = self.recipe.train
+        cool = train.cooldown * self.steps
+        share = min(1.0, (self.steps - step) / cool) if cool else 1.0
+        for optimiser, rate in zip(self.optimisers, (train.lr_g, *[train.lr_d] * len(self.discriminators)), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * share
 
     def inputs(self, texts: Texts, feature: Tensor, rng: torch.Generator) -> Inputs:
         """The generator's inputs for this process' share of the captions, with fresh noise."""

@@ -67,7 +67,11 @@ def main(
     words = Vocabulary.load(vocabulary)
     text_encoder, image_encoder = load_damsm(damsm, recipe.damsm, recipe.images, words)
     store = FeatureStore(features)
-    engine = Engine(recipe, TextReader(words, text_encoder, recipe.damsm.words), image_encoder, store.shape[0], processes)
+    batches = TrainingBatches(
+        images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed, processes.part(recipe.train.batch)
+    )
+    reader, count = TextReader(words, text_encoder, recipe.damsm.words), steps_of(recipe.train, batches)
+    engine = Engine(recipe, reader, image_encoder, store.shape[0], processes, count)
     folder = ImageFolder(images, "train")
     network = load_vgg(vgg, features_block, recipe.images) if features_block.online else None
     chosen = Neighbours(folder, store, network, memory, recipe, bank, engine.reader)
@@ -84,9 +88,6 @@ def main(
         {"images": images, "vocabulary": vocabulary, "damsm": damsm, "vgg": vgg, "features": features, "bank": bank},
         seed,
     )
-    batches = TrainingBatches(
-        images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed, processes.part(recipe.train.batch)
-    )
     live = ROOT / dataset / run / str(seed) if processes.writes else None
     with TrainingState(out, written, processes.writes) as state:
         rows = fit(engine, batches, chosen, state, live)
@@ -96,6 +97,11 @@ def main(
             state.clear()
 
 
+def steps_of(train: Train, batches: TrainingBatches) -> int:
+    """How many steps a whole training has."""
+    return math.ceil(train.epochs * batches.steps_per_epoch)
+
+
 def fit(
     engine: Engine, batches: TrainingBatches, chosen: Neighbours, state: TrainingState, live: Path | None = None
 ) -> list[dict[str, float]]:
@@ -103,7 +109,7 @@ def fit(
 
     Ends the program, with exit code 0 and a state of the last step, on SIGTERM and SIGINT.
     """
-    last = math.ceil(engine.recipe.train.epochs * batches.steps_per_epoch)
+    last = steps_of(engine.recipe.train, batches)
     first, rows = resumed(engine, state)
     clock, told = Clock(first, last, engine.recipe.train.batch), {}
     watch = Watch(engine, state, Curves(live if last else None, state.root, first), Showcase(engine, chosen), clock)

@@ -47,6 +47,11 @@ class Train(Block):
     lr_d: float = entry("Adam, each discriminator; paper 2e-4", gt=0)
     beta1: float = entry("Adam; lineage 0.5", ge=0, lt=1)
     beta2: float = entry("Adam; lineage 0.999", ge=0, lt=1)
+    cooldown: float = entry(
+        "share of the training, at its end, over which the learning rates fall to 0 in a line; paper 0 [ours: short trainings]",
+        ge=0,
+        le=1,
+    )
     ema: float = entry("decay of the averaged generator, which is what is sampled; lineage 0.999", ge=0, lt=1)
     damsm_weight: float = entry("lambda1; lineage 5 on CUB, 50 on COCO", ge=0)
     damsm_stages: Literal["last", "all"] = entry("stages with the DAMSM loss; eq. (1) has it per stage, the lineage in the last")

@@ -20,7 +20,7 @@ C, B = 12, 4
 COLOURS = ["red", "green", "blue", "black", "white"]
 
 
-def engine(gan: dict | None = None, train: dict | None = None, seed: int = 3) -> Engine:
+def engine(gan: dict | None = None, train: dict | None = None, seed: int = 3, steps: int = 0) -> Engine:
     torch.manual_seed(0)
     damsm = damsm_block(dimension=16, word_embedding=8, width=4, words=6)
     vocabulary = Vocabulary([*COLOURS, "a", "bird"])
@@ -29,7 +29,7 @@ def engine(gan: dict | None = None, train: dict | None = None, seed: int = 3) ->
     recipe = Recipe(gan_block(**small), train_block(batch=B, **train or {}), images, damsm, "avg", seed)
     text = TextEncoder(len(vocabulary), damsm).eval().requires_grad_(False)
     picture = ImageEncoder(damsm, 32).eval().requires_grad_(False)
-    return Engine(recipe, TextReader(vocabulary, text, damsm.words), picture, C)
+    return Engine(recipe, TextReader(vocabulary, text, damsm.words), picture, C, steps=steps)
 
 
 def batch(step: int) -> tuple[Batch, torch.Tensor]:
@@ -47,6 +47,18 @@ def run(subject: Engine, first: int, last: int) -> list[dict[str, float]]:
 def tensors(subject: Engine) -> dict[str, torch.Tensor]:
     parts = {"g": subject.generator, "a": subject.average, "d": subject.discriminators}
     return {f"{part}.{name}": tensor for part, network in parts.items() for name, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "shares"),
+    [(0.0, [1, 1, 1, 1, 1, 1, 1, 1]), (0.5, [1, 1, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4]), (1.0, [1 - k / 8 for k in range(8)])],
+)
+def test_rates_fall_in_a_line_to_nothing(cooldown: float, shares: list[float]) -> None:
+    subject = engine(train={"cooldown": cooldown, "lr_g": 8e-4, "lr_d": 4e-4}, steps=8)
+    for step, share in enumerate(shares):
+        subject.step(*batch(step), step)
+        found = [group["lr"] for optimiser in subject.optimisers for group in optimiser.param_groups]
+        assert found == pytest.approx([8e-4 * share, *[4e-4 * share] * 3])
 
 
 @pytest.mark.parametrize("changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}])

@@ -20,7 +20,7 @@ from memgan.params.load import Settings, read_yaml
 from tests.trainings import Trainings
 
 DECAY, STEPS = 0.8, 12
-RUNS = {"averaged": {"train": {"ema": DECAY}}}
+RUNS = {"averaged": {"train": {"ema": DECAY, "cooldown": 0.5}}}
 CAPTIONS, SEEDS = ["a red bird", "this bird is blue with a long beak", "green"], [5, 6, 7]
 
 
@@ -82,10 +82,10 @@ def test_the_averaged_generator_is_saved(trained: Trained) -> None:
         assert (tensor - path[-1][name]).abs().max() > 1e-4, name
 
 
-def test_rates_stay_what_they_are(trained: Trained) -> None:
-    recipe = trained.engine.recipe.train
-    rates = [{group["lr"] for group in optimiser.param_groups} for optimiser in trained.engine.optimisers]
-    assert rates == [{recipe.lr_g}] + [{recipe.lr_d}] * len(trained.engine.discriminators)
+def test_rates_have_fallen_when_the_training_ends(trained: Trained) -> None:
+    recipe, left = trained.engine.recipe.train, 1 / (0.5 * STEPS)  # of a line that is 0 one step after the last
+    rates = [group["lr"] for optimiser in trained.engine.optimisers for group in optimiser.param_groups]
+    assert rates == pytest.approx([recipe.lr_g * left] + [recipe.lr_d * left] * len(trained.engine.discriminators))
 
 
 def test_samples_and_sheets_are_the_averaged_generators(trained: Trained) -> None:

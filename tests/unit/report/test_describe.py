@@ -134,14 +134,14 @@ def summed(*counts: Count) -> Count:
     return sum(p for p, _ in counts), sum(m for _, m in counts)
 
 
-def conv3(a: int, b: int, side: int, norm: bool = True) -> Count:
-    """3x3 without bias, with BatchNorm."""
-    return 9 * a * b + 2 * b * norm, 9 * a * b * side**2
+def conv3(a: int, b: int, side: int, norm: bool = True, seen: int = 9) -> Count:
+    """3x3 without bias, with BatchNorm; `seen`: different pixels under its nine taps."""
+    return 9 * a * b + 2 * b * norm, seen * a * b * side**2
 
 
 def up(a: int, b: int, side: int) -> Count:
-    """Up to `side`; twice as wide before the GLU."""
-    return conv3(a, 2 * b, side)
+    """Up to `side`; twice as wide before the GLU. Of up-sampled pixels, four different ones lie under the taps."""
+    return conv3(a, 2 * b, side, seen=4)
 
 
 def generator_of_spec_5(ngf: int, residuals: int) -> Count:
