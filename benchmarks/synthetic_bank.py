@@ -94,7 +94,7 @@ class SyntheticBank:
         parts = normalize(self.kinds[kinds[:, :PARTS]] + normalize(vector, dim=1)[:, None], dim=2)  # [n, PARTS, D]
         grid = torch.cartesian_prod(*[torch.arange(self.side) / (self.side - 1)] * 2)  # [R, 2]
         nearest = torch.cdist(grid[None], torch.rand(count, PARTS, 2, generator=rng)).argmin(dim=2)  # [n, R]
-        regions = 0.8 * parts.gather(1, nearest[:, :, None].expand(-1, -1, self.dimension))
+        regions = 0.8 * parts[torch.arange(count)[:, None], nearest]  # [n, R, D]
         regions.add_(torch.randn(regions.shape, generator=rng), alpha=0.6 / self.dimension**0.5).mul_(LENGTH)
         globals_ = vector + REST * self.directions(self.rng("global", start), count)
         pooled = pool(regions.transpose(1, 2).unflatten(2, (self.side, self.side)))
