@@ -11,8 +11,8 @@ peak_gb largest anonymous memory of the process (mapped files counted apart, in 
 and ivf; load processes that wanted a core, before and after; seconds all of it.
 
 Ours and the plain FAISS search take turns, so that what else the machine does hits both. The headlines (sentence_exact,
-sentence_ivf, words, words_image) are timed on all queries, the plain searches and other settings on fewer: their speeds are rougher.
-The bank is 16 GB on disk; without --keep it is removed at the end.
+sentence_ivf, words, words_image) are timed on all queries, the plain searches and other settings on fewer, which is rougher. The
+bank is 16 GB on disk; without --keep it is removed at the end.
 """
 
 import json

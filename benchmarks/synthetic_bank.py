@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from memgan.artifacts import read_json
+from memgan.artifacts import read_json, seed_of
 from memgan.memory.bank import MemoryBank, pool
 from memgan.memory.captions import Encoded
 from memgan.memory.retrieval import Queries
@@ -47,9 +47,8 @@ class SyntheticBank:
         self.kinds_of = torch.rand(CLUSTERS, KINDS, generator=rng).topk(OF_CLUSTER, dim=1).indices
 
     def rng(self, what: str, start: int = 0) -> torch.Generator:
-        """A generator for one purpose and one shard."""
-        names = ("shared", "image", "caption", "word", "global", "region", "query")
-        return torch.Generator().manual_seed((self.seed * len(names) + names.index(what)) * (1 << 32) + start)
+        """A generator for one purpose and one shard. torch looks at 32 bits of a seed only."""
+        return torch.Generator().manual_seed(seed_of(self.seed, what, start) % (1 << 32))
 
     def directions(self, rng: torch.Generator, *shape: int) -> Tensor:
         """Random directions [*shape, D]."""
