@@ -54,15 +54,15 @@ class PeakMemory(threading.Thread):
     def __init__(self):
         super().__init__(daemon=True)
         self.anonymous = self.mapped = 0.0
+        self.over = threading.Event()
 
     def run(self) -> None:
-        """Goes on until the process ends."""
-        while True:
+        """Goes on until `over` is set or the process ends."""
+        while not self.over.wait(0.02):
             lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Rss"))
             sizes = {name: int(kib) * 1024 / 1e9 for name, kib, _ in lines}
             self.anonymous = max(self.anonymous, sizes["RssAnon:"])
             self.mapped = max(self.mapped, sizes["RssFile:"])
-            time.sleep(0.02)
 
 
 def part_of(queries: Queries, start: int, stop: int) -> Queries:
@@ -229,6 +229,7 @@ def main(
     for name in ("sentences", "words", "globals", "regions", "pooled"):
         figures[f"{name}_gb"] = 2 * float(np.prod(getattr(bank, name).shape)) / 1e9
     figures |= {"peak_gb": memory.anonymous, "mapped_gb": memory.mapped, "load_after": os.getloadavg()[0]}
+    memory.over.set()
     if not keep:
         shutil.rmtree(bank.folder)
     figures["seconds"] = time.perf_counter() - begun

@@ -1,19 +1,16 @@
 """The benchmark of retrieval on a very small bank: what it prints, and whether its bank is the one that its page describes."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import growth, retrieval
 from benchmarks.run_all import LIMITS
 from benchmarks.synthetic_bank import SyntheticBank
 from memgan.memory.bank import MemoryBank
 
-ROOT = Path(__file__).parents[2]
 ASKED = {"sentence_exact_qps", "faiss_flat_qps", "numpy_qps", "sentence_ivf_qps", "sentence_ivf_recall", "words_qps"} | {
     *("words_recall", "words_image_qps", "words_image_recall", "peak_gb", "build_s")
 }
@@ -59,15 +56,33 @@ def test_the_seed_decides_all(synthetic):
     assert len(draws) == len(streams)  # torch looks at 32 bits of a seed only
 
 
-def test_prints_every_figure_and_removes_its_bank(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.retrieval", "--scale", "0.001", "--queries", "6000", "--word-queries", "60"]
-    paths = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-    done = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout.splitlines()[-1])
+def test_prints_every_figure_and_removes_its_bank(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(retrieval, "OUT", tmp_path)
+    monkeypatch.setattr(retrieval, "TURN", 200)
+    monkeypatch.setattr(retrieval, "REFERENCES", {"words_words": (8, 3), "words_image": (8, 3)})
+    retrieval.main(scale=0.001, queries=500, word_queries=10, threads=torch.get_num_threads(), seed=0, keep=False)
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert ASKED | set(LIMITS["retrieval"]) <= set(figures)
-    assert figures["images"] == 83 and figures["queries"] == 6000
+    assert figures["images"] == 83 and figures["queries"] == 500
     for name in ("sentence_exact_recall", "numpy_recall", "words_recall", "words_image_recall"):
-        assert figures[name] >= 0.98
+        assert figures[name] == 1
     assert figures["sentence_own"] > 0.99 and figures["sentence_ivf_recall"] >= 0.99
-    assert not list((tmp_path / "benchmarks/.out").glob("bank*"))
+    assert not list(tmp_path.glob("bank*"))
+
+
+def test_growth_of_one_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "OUT", tmp_path)
+    monkeypatch.setattr(growth, "KINDS", {"flat": 50, "ivf": 60, "pq": 60})
+    threads, folder, points = torch.get_num_threads(), growth.write(1000, seed=0), []
+    for images in (200, 1000):
+        for kind in growth.KINDS:
+            built, searched = (growth.one(folder, images, kind, threads, done) for done in (False, True))
+            assert (tmp_path / f"{kind}-{images}.faiss").is_file() == (kind != "flat")
+            points.append({"kind": kind, "images": images} | built | searched)
+    rows = [np.array(point["rows"]) for point in points]
+    assert all(len(row) == 50 and row.max() < point["images"] for row, point in zip(rows, points, strict=True))
+    assert all(np.mean(row == rows[0 if n < 3 else 3]) > 0.95 for n, row in enumerate(rows))
+    steep = [point | dict.fromkeys(growth.PANELS, point["images"] ** 0.5) for point in points]
+    assert growth.slopes(steep) == dict.fromkeys(growth.KINDS, dict.fromkeys(growth.PANELS, 0.5))
+    growth.draw(steep)
+    assert (tmp_path / "growth.png").is_file()
