@@ -1,14 +1,16 @@
 """The sentence level as the bank grows: 1, 4 and 16 times COCO's images. Prints a JSON object last, and draws it log-log.
 
-python -m benchmarks.growth [--scale 0.1] [--threads 2]     (in the repository's root, PYTHONPATH=src)
+python -m benchmarks.growth [--scale 0.1] [--threads 2] [--keep]     (in the repository's root, PYTHONPATH=src)
 
 Each kind of index is built in a process of its own and searched in another, which finds it in its file, so that each figure is
 that of one index alone. In `points`: build_s and build_gb (largest anonymous memory of the building process, above that of the bare
 process), then ms a query, gb (the same of the searching process) and mapped_gb (files that it has mapped and looked at), recall@1
 against `flat`. In `slopes`: exponents of the images' number in time and memory, from the first to the last point.
+Sentences and indexes, 13 GB, are removed at the end, unless --keep is given.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +39,7 @@ COCO, CAPTIONS, DIMENSION = 82783, 5, 256
 TIMES = (1, 4, 16)
 KINDS = {"flat": 300, "ivf": 3000, "pq": 3000}  # and queries
 PROBES = 16  # lists, at every size
+DRAWN = 50  # times ROWS images are a shard: 102 MB
 PANELS = {"ms": "ms a query", "gb": "GB of memory while searching", "build_s": "s to build the index"}
 
 
@@ -66,7 +69,12 @@ def write(images: int, seed: int) -> Path:
     folder, shape = OUT / f"sentences-{images}", [images, CAPTIONS, DIMENSION, seed]
     if not (folder / "manifest.json").exists() or read_json(folder / "manifest.json")["manifest"] != {"shape": shape}:
         synthetic = SyntheticBank(images, CAPTIONS, words=12, side=17, dimension=DIMENSION, seed=seed)
-        build(folder, [Part("text", images, SHARD_BYTES // ROWS, synthetic.sentences)], {}, {"shape": shape})
+
+        def sentences(start: int, stop: int) -> dict[str, torch.Tensor]:
+            drawn = [synthetic.sentences(at, min(at + ROWS, stop))["sentences"] for at in range(start, stop, ROWS)]
+            return {"sentences": torch.cat(drawn)}
+
+        build(folder, [Part("text", images, SHARD_BYTES // (DRAWN * ROWS), sentences)], {}, {"shape": shape})
     return folder
 
 
@@ -82,7 +90,7 @@ def one(folder: Path, images: int, kind: str, threads: int, built: bool) -> dict
     steps.set_threads(threads)
     memory = PeakMemory()
     memory.start()
-    time.sleep(0.1)
+    time.sleep(0.1)  # until it has looked
     bare, table, start = memory.anonymous, Sentences(folder, images), time.perf_counter()
     index = SentenceIndex(table, BASE.model_copy(update={"index": kind}), OUT / f"{kind}-{images}.faiss")
     seconds = time.perf_counter() - start
@@ -147,6 +155,7 @@ def main(
     scale: Annotated[float, Option(help="share of COCO's 82,783 images at 1x")] = 1.0,
     threads: Annotated[int, Option(help="of FAISS and torch")] = 2,
     seed: Annotated[int, Option(help="of all that is drawn")] = 0,
+    keep: Annotated[bool, Option(help="leave sentences and indexes")] = False,
     part: Annotated[str, Option(help="one measurement, as JSON; for this script's own use", hidden=True)] = "",
 ) -> None:
     """Times the sentence level as the bank grows."""
@@ -161,6 +170,10 @@ def main(
         exact = mine[0]["rows"]
         points += [point | {"recall": float(np.mean(np.array(point.pop("rows")) == exact))} for point in mine]
     draw(points)
+    if not keep:
+        shutil.rmtree(folder)
+        for old in OUT.glob("*-*.faiss"):
+            old.unlink()
     print(json.dumps({"threads": threads, "probes": PROBES, "slopes": slopes(points), "points": points}))
 
 

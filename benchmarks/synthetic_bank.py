@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from memgan.artifacts import read_json
+from memgan.artifacts import read_json, seed_of
 from memgan.memory.bank import MemoryBank, pool
 from memgan.memory.captions import Encoded
 from memgan.memory.retrieval import Queries
@@ -47,9 +47,8 @@ class SyntheticBank:
         self.kinds_of = torch.rand(CLUSTERS, KINDS, generator=rng).topk(OF_CLUSTER, dim=1).indices
 
     def rng(self, what: str, start: int = 0) -> torch.Generator:
-        """A generator for one purpose and one shard."""
-        names = ("shared", "image", "caption", "word", "global", "region", "query")
-        return torch.Generator().manual_seed((self.seed * len(names) + names.index(what)) * (1 << 32) + start)
+        """A generator for one purpose and one shard. torch looks at 32 bits of a seed only."""
+        return torch.Generator().manual_seed(seed_of(self.seed, what, start) % (1 << 32))
 
     def directions(self, rng: torch.Generator, *shape: int) -> Tensor:
         """Random directions [*shape, D]."""
@@ -94,7 +93,7 @@ class SyntheticBank:
         parts = normalize(self.kinds[kinds[:, :PARTS]] + normalize(vector, dim=1)[:, None], dim=2)  # [n, PARTS, D]
         grid = torch.cartesian_prod(*[torch.arange(self.side) / (self.side - 1)] * 2)  # [R, 2]
         nearest = torch.cdist(grid[None], torch.rand(count, PARTS, 2, generator=rng)).argmin(dim=2)  # [n, R]
-        regions = 0.8 * parts.gather(1, nearest[:, :, None].expand(-1, -1, self.dimension))
+        regions = 0.8 * parts[torch.arange(count)[:, None], nearest]  # [n, R, D]
         regions.add_(torch.randn(regions.shape, generator=rng), alpha=0.6 / self.dimension**0.5).mul_(LENGTH)
         globals_ = vector + REST * self.directions(self.rng("global", start), count)
         pooled = pool(regions.transpose(1, 2).unflatten(2, (self.side, self.side)))

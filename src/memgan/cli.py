@@ -52,13 +52,17 @@ def retrieve(
     strategy: Annotated[
         str | None, Option(help="how captions and images are compared; `memory.strategy` of params.yaml", show_default=False)
     ] = None,
+    exclude: Annotated[
+        list[str] | None, Option(help="id of an image that is not to be found; may be given several times", show_default=False)
+    ] = None,
     out: Annotated[Path, Option(help="folder for contact sheets")] = Path("retrieved"),
     as_json: Annotated[bool, Option("--json", help="as one JSON array, with all captions of each neighbour")] = False,
 ) -> None:
     """Finds the training images nearest to captions: a line a neighbour with its score, and a contact sheet a caption."""
     from memgan.report.lookup import retrieve_captions
 
-    typer.echo(retrieve_captions(read_captions(captions or [], file, "retrieve"), dataset, k, strategy, out, as_json))
+    found = retrieve_captions(read_captions(captions or [], file, "retrieve"), dataset, k, strategy, exclude or [], out, as_json)
+    typer.echo(found)
 
 
 @app.command()

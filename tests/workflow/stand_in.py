@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-OUTPUTS = {"out", "curves", "archives", "record", "real", "wide", "page", "summary", "pictures"}
+OUTPUTS = {"out", "curves", "archives", "record", "real", "wide", "page", "summary", "pictures", "times"}
 READS = {
     "data.render": ["seed"],
     "data.preprocess": ["images"],

@@ -152,9 +152,9 @@ rule retrieval:
         code=code("memgan.metrics.retrieval"),
     output:
         scores=report("results/{dataset}/retrieval.json", "../report/retrieval.rst", category="Scores"),
+        times="results/{dataset}/retrieval_times.json",
     log:
         "logs/retrieval/{dataset}.log",
-        times="logs/retrieval/{dataset}.json",
     benchmark:
         "logs/retrieval/{dataset}.tsv"
     conda:
@@ -169,8 +169,8 @@ rule retrieval:
         "PYTHONPATH=src python -m memgan.metrics.retrieval "
         "--dataset {wildcards.dataset} "
         "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} "
-        "--bank {input.bank} --out {output.scores} --times {log.times} "
-        "--log {log[0]}"
+        "--bank {input.bank} --out {output.scores} --times {output.times} "
+        "--log {log}"
 
 
 # A rule each, since a method's files are entries of params.yaml. Shell lines are read when the jobs run: none may use the loop's names.

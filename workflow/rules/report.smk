@@ -158,6 +158,7 @@ rule examples:
 rule retrieval_table:
     input:
         scores=expand("results/{dataset}/retrieval.json", dataset=config["datasets"]),
+        times=expand("results/{dataset}/retrieval_times.json", dataset=config["datasets"]),
         figures=expand("results/{dataset}/retrieval", dataset=config["datasets"]),
         code=code("memgan.report.retrieval"),
     output:
@@ -174,7 +175,7 @@ rule retrieval_table:
     shell:
         "PYTHONPATH=src python -m memgan.report.retrieval "
         "--out {output.csv} --wide {output.md} "
-        "--log {log} {input.scores} {input.figures}"
+        "--log {log} {input.scores} {input.times} {input.figures}"
 
 
 rule all:

@@ -5,7 +5,7 @@ python -m memgan.memory.bank --dataset ... --images ... --vocabulary ... --damsm
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -38,12 +38,14 @@ POOLED = 4  # side of the pooled regions, a sixteenth of 17 x 17: the shortlist 
 class MemoryBank:
     """The keys of N images and their T captions, and the indexes over them. What is large is memory-mapped.
 
-    Raises InputError, naming the shard, if one is missing, cut off or changed.
+    Raises InputError, naming the shard, if one is missing, cut off or changed, and if the folder holds something else.
     """
 
     def __init__(self, folder: Path):
         self.folder, self._shards = folder, Shards(folder)
         content = self._shards.content
+        if missing := {"ids", "encoder", "gammas"} - set(content):
+            raise InputError(f"{folder / 'manifest.json'}: no memory bank's, {min(missing)} is missing; name the folder of a bank")
         self.ids: list[str] = content["ids"]
         self.encoder: str = content["encoder"]  # CaptionEncoder.fingerprint
         self.gamma1, self.gamma2 = content["gammas"]
@@ -71,6 +73,14 @@ class MemoryBank:
     def first(self) -> np.ndarray:
         """Number of each image's first caption, and T at the end: N + 1."""
         return np.searchsorted(self.owner, np.arange(len(self) + 1))
+
+    def rows_of(self, ids: Sequence[str]) -> np.ndarray:
+        """Rows of images by id. Raises InputError for an id that the bank does not hold."""
+        rows = {name: row for row, name in enumerate(self.ids)}
+        for name in ids:
+            if name not in rows:
+                raise InputError(f"{self.folder}: holds no image `{name}`; its ids are like {self.ids[0]}")
+        return np.array([rows[name] for name in ids], np.int64)
 
     def captions_of(self, rows: np.ndarray) -> np.ndarray:
         """Numbers of all captions of images, in the order of the images."""

@@ -24,11 +24,22 @@ from memgan.steps import log
 LOOSE = 1e-5  # more than the float32 error of an inner product of unit vectors
 DECIMALS = 9  # float64 scores are rounded to these, so that equal vectors have equal scores
 BLOCK = 1024  # queries searched together
-NUMBERS = 1 << 24  # float64 numbers gathered together when scores are computed anew: 128 MiB
+NUMBERS = 1 << 20  # float64 numbers gathered together when scores are computed anew: 8 MiB, which stays in the cache
 GPU_MOST = 1024  # vectors found and lists searched for a query: beyond about this, FAISS on a GPU refuses
 OVERFETCH = 8  # product codes blur the order: so many times more vectors are fetched and scored anew
 TRAIN_POINTS = 64  # vectors a list that k-means looks at: FAISS takes up to 256; the lists are hardly better for it
 PQ_BITS = 8
+PQ_POINTS, PQ_ROUNDS = (
+    64,
+    8,
+)  # vectors a code and rounds of learning the codes: FAISS's 256 and 25 take 13 times as long, and scores
+# are computed anew anyway
+BLAS_FROM = (
+    1024  # numbers in a batch of queries (4 of 256) from which FAISS multiplies matrices instead of comparing one by one: its
+)
+# own 128,000 leave batches of fewer than 500 queries five times slower than they need be
+
+faiss.cvar.distance_compute_blas_threshold = BLAS_FROM
 
 
 class Table(Protocol):
@@ -152,6 +163,7 @@ def _empty(dimension: int, total: int, memory: Memory) -> faiss.Index:
             raise InputError(f"memory.code_bytes: {memory.code_bytes} does not divide the {dimension} numbers of a vector")
         index = faiss.IndexIVFPQ(quantizer, dimension, lists, memory.code_bytes, PQ_BITS, faiss.METRIC_INNER_PRODUCT)
         index.pq.cp.min_points_per_centroid = 1
+        index.pq.cp.max_points_per_centroid, index.pq.cp.niter = PQ_POINTS, PQ_ROUNDS
         if total < 1 << PQ_BITS:
             raise InputError(f"memory.index: pq needs {1 << PQ_BITS} vectors to learn from, the bank has {total}; take ivf or flat")
     index.cp.min_points_per_centroid = 1  # a small bank is no reason for a warning

@@ -167,5 +167,5 @@ def _place(path: Path, name: str) -> tuple[type, tuple[int, ...], int]:
             length = int.from_bytes(file.read(8), "little")
             entry = json.loads(file.read(length))[name]
         return NUMBER[entry["dtype"]], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]
-    except (ValueError, KeyError, MemoryError, OverflowError):
+    except (ValueError, KeyError, TypeError, MemoryError, OverflowError):
         raise InputError(f"{path}: its header is damaged or has no `{name}`; {MEND}") from None

@@ -20,7 +20,7 @@ LOOSE = 1e-4  # more than the float32 error of a word-level score
 DECIMALS = 9  # float64 scores are rounded to these, so that equal images have equal scores
 SHORTLIST = 64  # candidates of `words_image` whose regions are read, chosen by their pooled regions
 QUERIES = 64  # queries for which the whole bank is gone through once
-NUMBERS = 1 << 22  # numbers in the largest block of an exhaustive search: 16 MiB in float32, twice as fast as 128
+NUMBERS = 1 << 21  # numbers in the largest block of an exhaustive search: 8 MiB in float32, which stays in the cache
 
 T = TypeVar("T")
 Found = tuple[np.ndarray, np.ndarray]
@@ -113,7 +113,7 @@ def _search(
         blocks = np.split(everything, everything[images::images])
         for start in range(0, count, QUERIES):
             part = slice(start, min(start + QUERIES, count))
-            rough = np.concatenate([on(part, block, torch.float32) for block in blocks], axis=1)
+            rough = np.concatenate(_each(lambda i, part=part: on(part, blocks[i], torch.float32), len(blocks)), axis=1)
             found += [settled(query, values, everything) for query, values in enumerate(rough, start)]
     rows, scores = np.empty((count, depth), np.int64), np.empty((count, depth), np.float32)
     for query, pair in enumerate(found):
@@ -122,7 +122,7 @@ def _search(
 
 
 def _each(of: Callable[[int], T], count: int) -> list[T]:
-    """of(0), of(1), ... on as many threads as torch may use; the products of one query are too small to be shared out."""
+    """of(0), of(1), ... on as many threads as torch may use; the products of one query or block are too small to be shared out."""
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:

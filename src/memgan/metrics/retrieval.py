@@ -4,7 +4,7 @@ python -m memgan.metrics.retrieval --dataset D --images ... --vocabulary ... --d
 
 Agreement is measured with one test caption an image, whose own image is not in the bank; recall of the own image with one training
 caption an image, which is in the bank itself. All strategies get the same captions. What `out` holds is the same on every run; how
-long a query took is not, and goes to the log and, if asked for, to the file `times`.
+long a query took is not, and goes to a file of its own, `times`.
 """
 
 import time
@@ -151,7 +151,7 @@ def main(
     damsm: Annotated[Path, Option(help="text and image encoder")],
     bank: Annotated[Path, Option(help="keys of the training images")],
     out: Annotated[Path, Option(help="scores of every strategy, JSON")],
-    times: Annotated[Path | None, Option(help="how long a query took, JSON; differs from run to run")] = None,
+    times: Annotated[Path, Option(help="how long a query took, JSON; differs from run to run")],
 ) -> None:
     """Measures every retrieval strategy on one data set."""
     settings = Settings(dataset)
@@ -172,9 +172,8 @@ def main(
     resolved = {"dataset": dataset, "seed": judge.seed, "encoder": f"damsm:{dataset}", "memory": judge.memory.model_dump()}
     resolved |= {"images": len(judge.bank), "texts": len(judge.bank.owner)}
     write_json(out, {"scores": scores, "examples": judge.examples(tested, found), "resolved": resolved, "manifest": written})
-    if times:
-        milliseconds = {name: round(1000 * each.seconds, 4) for name, each in found.items()}
-        write_json(times, {"dataset": dataset, "threads": threads, "queries": len(tested.rows), "ms_per_query": milliseconds})
+    milliseconds = {name: round(1000 * each.seconds, 4) for name, each in found.items()}
+    write_json(times, {"dataset": dataset, "threads": threads, "queries": len(tested.rows), "ms_per_query": milliseconds})
 
 
 def said(strategy: str, scores: Sequence[dict[str, Any]], seconds: float) -> str:

@@ -1,6 +1,8 @@
 """The memory bank: `memory` (SPEC 3, 4)."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from memgan.params.base import Block, entry
 
@@ -12,7 +14,7 @@ class Memory(Block):
 
     strategy: Strategy = entry("which similarity picks the image (SPEC 4)")
     text_weight: float = entry("`both`: weight of the text score, the image score gets the rest", ge=0, le=1)
-    candidates: int | Literal["all"] = entry("word level: how many images the sentence level hands on")
+    candidates: Annotated[int, Field(ge=1)] | Literal["all"] = entry("word level: how many images the sentence level hands on")
     index: Literal["flat", "ivf", "pq"] = entry("FAISS index: exact, inverted lists, inverted lists of product codes")
     lists: int = entry("ivf, pq: inverted lists; 0 is the square root of the number of vectors", ge=0)
     probes: int = entry("ivf, pq: lists searched", gt=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from memgan.artifacts import atomic_file, seed_of
@@ -53,9 +54,13 @@ class Finder:
                 f"{root / 'bank'}: holds other images than {root / 'images'}; make both again: `snakemake --cores all`"
             )
 
-    def find(self, captions: list[str], k: int) -> list[dict[str, Any]]:
-        """What each caption finds: {"caption", "unknown", "strategy", "neighbours": [{"row", "id", "score", "captions"}]}."""
-        rows, scores = retrieve(captions, self.bank, self.encoder, self.memory, k, seed=self.seed)
+    def find(self, captions: list[str], k: int, exclude: list[str]) -> list[dict[str, Any]]:
+        """What each caption finds: {"caption", "unknown", "strategy", "neighbours": [{"row", "id", "score", "captions"}]}.
+
+        exclude: ids of images that none is to find.
+        """
+        apart = np.tile(self.bank.rows_of(list(dict.fromkeys(exclude))), (len(captions), 1))
+        rows, scores = retrieve(captions, self.bank, self.encoder, self.memory, k, apart, seed=self.seed)
         return [
             {
                 "caption": caption,
@@ -70,12 +75,14 @@ class Finder:
         ]
 
 
-def retrieve_captions(captions: list[str], dataset: str, k: int, strategy: str | None, out: Path, as_json: bool) -> str:
+def retrieve_captions(
+    captions: list[str], dataset: str, k: int, strategy: str | None, exclude: list[str], out: Path, as_json: bool
+) -> str:
     """Finds the k nearest training images of each caption and writes a contact sheet each into `out`; returns what is to say."""
     finder = Finder(dataset, strategy)
-    found = finder.find(captions, k)
+    found = finder.find(captions, k, exclude)
     for one in found:
-        name = f"{slug(one['caption'])}-{seed_of(dataset, one['strategy'], k, one['caption']) % 10**6:06d}.png"
+        name = f"{slug(one['caption'])}-{seed_of(dataset, one['strategy'], k, *exclude, one['caption']) % 10**6:06d}.png"
         with styled():
             figure = contact_sheet(one, finder)
             with atomic_file(out / name) as temporary:

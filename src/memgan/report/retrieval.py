@@ -1,6 +1,7 @@
 """Step: how well each retrieval strategy does on every data set: a tidy table (CSV) and the same for reading (Markdown) (SPEC 4).
 
-python -m memgan.report.retrieval --out retrieval.csv --wide retrieval.md <data set>/retrieval.json ... <data set>/retrieval ...
+python -m memgan.report.retrieval --out retrieval.csv --wide retrieval.md <data set>/retrieval.json ... \
+    <data set>/retrieval_times.json ... <data set>/retrieval ...
 """
 
 import csv
@@ -14,6 +15,7 @@ from typer import Argument, Option
 from memgan import steps
 from memgan.artifacts import read_json, write_text
 from memgan.errors import InputError
+from memgan.metrics.score import score
 from memgan.report.markdown import table
 from memgan.report.rows import number
 
@@ -24,25 +26,28 @@ CONTROLS = {
     "ideal reader": "ceiling: the best image of the bank, by known attributes",
 }
 WORD_LEVEL = ("words_words", "words_image")
+TIME = "time per query (ms)"
 HEAD = """# How well a caption finds an image
 
 Per cent, with standard errors, of the first neighbour unless the metric says otherwise. Test captions: one an image, whose own
 image is not in the bank; what they have in common with the retrieved image is known from the data, no network judges. Training
 captions: one an image, which is in the bank itself. `random` is a control, `oracle` gives back the caption's own image, and on a
-world the ideal reader chooses the image of the bank of which most that is said is true. How long a query takes differs from run to
-run and is therefore in `logs/retrieval/`, not here; speeds at COCO's scale are what `benchmarks/retrieval.py` measures.
+world the ideal reader chooses the image of the bank of which most that is said is true. Times are milliseconds a query, all test
+captions asked at once, and differ from run to run; speeds at COCO's scale are what `benchmarks/retrieval.py` measures.
 """
 
 
 def main(
-    scores: Annotated[list[Path], Argument(help="retrieval.json of each data set, and the folders of their figures")],
+    found: Annotated[list[Path], Argument(help="retrieval.json and retrieval_times.json of each data set, folders of figures")],
     out: Annotated[Path, Option(help="tidy table, CSV")],
     wide: Annotated[Path, Option(help="the same for reading, Markdown")],
 ) -> None:
     """Writes the table of the retrieval strategies."""
-    contents = [_read(path) for path in scores if not path.is_dir()]
+    read = [(path, read_json(path)) for path in found if not path.is_dir()]
+    times = {content["dataset"]: content for _, content in read if isinstance(content, dict) and "ms_per_query" in content}
+    contents = [_whole(path, content, times) for path, content in read if content not in times.values()]
     rows = [row for content in contents for row in rows_of(content)]
-    figures = {path.parent.name: path for path in scores if path.is_dir()}
+    figures = {path.parent.name: path for path in found if path.is_dir()}
     parts = [_section(content, figures.get(content["resolved"]["dataset"]), wide.parent) for content in contents]
     write_text(wide, "\n".join([HEAD, *parts]))
     text = io.StringIO()
@@ -53,11 +58,20 @@ def main(
     steps.log.info("retrieval: %d numbers of %d data sets", len(rows), len(contents))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path)
+def _whole(path: Path, content: Any, times: dict[str, Any]) -> dict[str, Any]:
+    """One data set's scores, and after those of each strategy how long a query took."""
     if not isinstance(content, dict) or not {"scores", "resolved", "examples"} <= set(content):
         raise InputError(f"{path}: this holds no scores of retrieval; delete it and run again")
-    return content
+    if (mine := times.get(content["resolved"]["dataset"])) is None:
+        raise InputError(f"{path}: its {path.stem}_times.json is not among the files; name it as well")
+    judge = f"clock, {mine['threads']} threads" if mine["threads"] > 1 else "clock, 1 thread"
+    scores = []
+    for strategy in dict.fromkeys(row["strategy"] for row in content["scores"]):
+        scores += [row for row in content["scores"] if row["strategy"] == strategy]
+        if strategy in mine["ms_per_query"]:
+            row = score(mine["ms_per_query"][strategy], mine["queries"], judge)
+            scores.append({"strategy": strategy, "metric": TIME, "captions": "test"} | row)
+    return content | {"scores": scores}
 
 
 def rows_of(content: dict[str, Any]) -> list[dict[str, str]]:
@@ -104,7 +118,7 @@ def _span(counts: Sequence[int] | set[int]) -> str:
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
-    return f"{row['value']:.1f}" + (f" ± {row['std']:.1f}" if row["std"] else "")
+    return f"{row['value']:.{3 if row['metric'] == TIME else 1}f}" + (f" ± {row['std']:.1f}" if row["std"] else "")
 
 
 if __name__ == "__main__":

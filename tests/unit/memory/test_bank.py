@@ -115,6 +115,17 @@ def test_features_of_other_images_are_refused(world):
         world.bank()
 
 
+def test_a_folder_of_something_else_is_no_bank(world):
+    with pytest.raises(InputError, match=r"features/manifest\.json: no memory bank's, encoder is missing"):
+        MemoryBank(world.features())
+
+
+def test_rows_are_found_by_id(made):
+    assert made.rows_of([made.ids[5], made.ids[0]]).tolist() == [5, 0]
+    with pytest.raises(InputError, match="bank: holds no image `nobody`; its ids are like image 0"):
+        made.rows_of(["nobody"])
+
+
 def test_a_bank_of_another_encoder_is_refused(world, made):
     world.captions.encoder.embedding.weight.data[2, 0] += 1e-3
     with pytest.raises(InputError, match=r"bank: made with another text encoder; make it again"):

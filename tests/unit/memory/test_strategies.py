@@ -170,6 +170,12 @@ def test_an_index_that_does_not_fit_is_refused(changes, key, bank):
         nearest(random_queries(1), bank, memory_block(strategy="sentence_sentence", **changes))
 
 
+@pytest.mark.parametrize("candidates", [0, -5, "some"])
+def test_candidates_are_a_number_or_all(candidates):
+    with pytest.raises(ValueError, match="candidates"):
+        memory_block(candidates=candidates)
+
+
 def test_product_codes_need_enough_vectors(tmp_path):
     small = write_bank(tmp_path / "bank", 20)
     with pytest.raises(InputError, match="pq needs 256 vectors"):

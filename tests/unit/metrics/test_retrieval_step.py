@@ -56,7 +56,9 @@ def test_every_strategy_is_measured_and_the_controls_are_what_they_should_be(her
             assert figures[strategy, "whole caption"]["value"] <= figures[retrieval.READER, "whole caption"]["value"]
     with_classes = {strategy for strategy, metric in figures if metric == "class, own image left out"}
     assert with_classes == ({*STRATEGIES} - {"oracle"} if here.name == "birdworld" else set())
-    assert set(read_json(here.folder / "times.json")["ms_per_query"]) == {*STRATEGIES}
+    times = read_json(here.folder / "times.json")
+    assert set(times["ms_per_query"]) == {*STRATEGIES} and min(times["ms_per_query"].values()) > 0
+    assert (times["dataset"], times["queries"]) == (here.name, 8)
 
 
 def test_the_same_inputs_give_the_same_bytes(here):
@@ -84,18 +86,25 @@ def test_table_and_figure(here, monkeypatch):
     contents = []
     for _ in range(2):
         examples.main(here.name, here.inputs.images, here.folder / "retrieval.json", figure)
-        table.main([here.folder / "retrieval.json", figure], root / "retrieval.csv", root / "retrieval.md")
+        files = [here.folder / "retrieval.json", here.folder / "times.json", figure]
+        table.main(files, root / "retrieval.csv", root / "retrieval.md")
         contents.append({path: path.read_bytes() for path in [*figure.iterdir(), root / "retrieval.csv", root / "retrieval.md"]})
     assert contents[0] == contents[1]
     assert {path.name for path in figure.iterdir()} == {"neighbours.pdf", "neighbours.png"}
     with (root / "retrieval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(content["scores"])
+    timed = {row["strategy"]: row for row in rows if row["metric"] == table.TIME}
+    milliseconds = read_json(here.folder / "times.json")["ms_per_query"]
+    assert {name: float(row["value"]) for name, row in timed.items()} == milliseconds
+    assert all((row["n"], row["captions"]) == ("8", "test") and "thread" in row["judge"] for row in timed.values())
+    assert len(rows) == len(content["scores"]) + len(STRATEGIES)
     assert {row["seed"] for row in rows} == {"0"}
-    assert all(row["value"] and row["n"] and row["judge"] == "none: known attributes and labels" for row in rows)
+    others = [row for row in rows if row["metric"] != table.TIME]
+    assert all(row["value"] and row["n"] and row["judge"] == "none: known attributes and labels" for row in others)
     assert any("candidates 100" in row["note"] for row in rows if row["strategy"] == "words_image")
     text = (root / "retrieval.md").read_text()
     assert f"]({here.name}/retrieval/neighbours.png)" in text
+    assert f"| {milliseconds['both']:.3f} |" in text
     assert all(f"`{strategy}`" in text for strategy in STRATEGIES)
 
 
@@ -107,7 +116,8 @@ def test_a_bank_of_other_images_is_refused(here, tmp_path):
     content = json.loads((bank / "manifest.json").read_text())
     (bank / "manifest.json").write_text(json.dumps(content | {"ids": content["ids"][::-1]}))
     with pytest.raises(InputError, match=r"bank: holds other images than .*; make it again"):
-        retrieval.main(here.name, *(here.folder / file for file in FILES[:3]), bank=bank, out=tmp_path / "out.json")
+        files = {"bank": bank, "out": tmp_path / "out.json", "times": tmp_path / "times.json"}
+        retrieval.main(here.name, *(here.folder / file for file in FILES[:3]), **files)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"scores": []}'])
@@ -115,6 +125,13 @@ def test_scores_that_are_none_are_refused(tmp_path: Path, text):
     path = tmp_path / "retrieval.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"retrieval\.json: this holds no scores of retrieval"):
+        table.main([path], tmp_path / "a.csv", tmp_path / "a.md")
+
+
+def test_scores_without_their_times_are_refused(tmp_path: Path):
+    path = tmp_path / "retrieval.json"
+    path.write_text('{"scores": [], "examples": [], "resolved": {"dataset": "birdworld"}}')
+    with pytest.raises(InputError, match=r"retrieval\.json: its retrieval_times\.json is not among the files"):
         table.main([path], tmp_path / "a.csv", tmp_path / "a.md")
 
 

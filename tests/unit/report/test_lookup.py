@@ -68,6 +68,14 @@ def test_a_training_caption_finds_its_image_first(root):
     assert found["neighbours"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 
+def test_excluded_images_are_not_found():
+    (free,) = json.loads(ask("--json", "-k", "4", "a red bird").stdout)
+    ids = [one["id"] for one in free["neighbours"]]
+    (found,) = json.loads(ask("--json", "-k", "2", "--exclude", ids[0], "--exclude", ids[2], "a red bird").stdout)
+    assert [one["id"] for one in found["neighbours"]] == [ids[1], ids[3]]
+    assert found["sheet"] != free["sheet"]
+
+
 def test_unknown_words_are_named_and_passed_over():
     done = ask("-k", "1", "a qwerty red bird")
     assert done.exit_code == 0
@@ -83,6 +91,7 @@ def test_unknown_words_are_named_and_passed_over():
         (["zzz qqq"], "none of its words is in the training captions; they have words like"),
         (["-k", "13", "a red bird"], "bank: k = 13 neighbours of 12 images; ask for 1 or more, but not for more than those"),
         (["-k", "0", "a red bird"], "bank: k = 0 neighbours of 12 images"),
+        (["--exclude", "train/nobody", "a red bird"], "bank: holds no image `train/nobody`; its ids are like train/"),
         (["--strategy", "nearest", "a red bird"], "there is no strategy `nearest`; known: sentence_sentence, words_words"),
         (["--strategy", "oracle", "a red bird"], "`oracle` gives the query's own image"),
         (["--dataset", "nowhere", "a red bird"], "there is no data set `nowhere`"),
