@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from dvc.dependency import param
+from dvc.fs import localfs
+from snakemake.persistence import PersistenceBase
 from snakemake.persistence.file import FilePersistence
 
 from tests.workflow.clones import ROOT
 from workflow import machine
-from workflow.record import books, engine
+from workflow.record import books, bulk, engine
 from workflow.record.engine import Output
 
 
@@ -79,6 +82,25 @@ def test_a_folder_has_the_time_that_snakemake_gave_it(persistence: FilePersisten
     (Path("folder") / ".snakemake_timestamp").touch()
     os.utime("folder/.snakemake_timestamp", (20, 20))
     assert Output("folder").time() == 20 * 10**9
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None], "b": {"c": "avg"}}, ["code.py"], "word", 1])
+def test_parameters_are_noted_as_with_pandas(persistence: FilePersistence, monkeypatch: pytest.MonkeyPatch, value: object):
+    monkeypatch.setattr(PersistenceBase, "_serialize_param_pandas", PersistenceBase._serialize_param_pandas)
+    before = FilePersistence()._serialize_param(value)
+    engine.spare_pandas()
+    assert persistence._serialize_param(value) == before == repr(value)
+    assert persistence._serialize_param.__name__ == "_serialize_param_builtin"
+
+
+def test_the_look_reads_parameters_as_dvc_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(param, "read_param_file", param.read_param_file)
+    keys = ["pooling", "seeds", "gan", "gan.stages", "data.birdworld.source", "runs.max", "nosuch", "gan.nosuch", "pooling.nosuch"]
+    by_dvc = param.read_param_file(localfs, str(ROOT / "params.yaml"), keys, flatten=True)
+    bulk.read_params_once()
+    monkeypatch.setattr(param, "dpath", None)  # DVC's own way of looking entries up
+    assert param.read_param_file(localfs, str(ROOT / "params.yaml"), keys, flatten=True) == by_dvc
+    assert set(keys) - by_dvc.keys() == {"nosuch", "gan.nosuch", "pooling.nosuch"}
 
 
 def note_reader(pid: int) -> None:

@@ -10,7 +10,7 @@ the rules are read) and heeded (`heed`, when they have been):
 
 When the jobs start (`start`), other runs of either engine are kept out. When they are done (`after`), what they made is entered.
 
-`engine` is the only file that touches Snakemake's insides, `books` and `commit` are the only ones that touch DVC's. `sync` is the
+`engine` is the only file that touches Snakemake's insides, `books` and `bulk` are the only ones that touch DVC's. `sync` is the
 asking, `enter` the entering; `stages` says how a rule looks as a stage of DVC, and `pipelines` how all of them make dvc.yaml.
 """
 
@@ -32,6 +32,7 @@ _owed: set[str] = set()
 def ask(workflow: Any) -> None:
     """As the Snakefile is opened: waits for its turn and asks the record, unless another run is at work."""
     global _asked
+    engine.spare_pandas()
     if not engine.is_main(workflow):
         return
     _turn.enter_context(engine.turn())
@@ -51,7 +52,7 @@ def heed(workflow: Any) -> None:
     """When the rules have been read: brings what Snakemake knows in line with what the record says."""
     global _owed
     if _asked:
-        _owed = sync(_asked, engine.settings(workflow))
+        _owed = sync(_asked)
     _turn.close()
     if _owed:
         atexit.register(lambda: engine.found_nothing_to_do(workflow) and enter(Run(workflow), _owed))
