@@ -56,6 +56,18 @@ def test_an_edit_reruns_what_depends_on_it_in_both(mocked: Clone, tmp_path: Path
 
 
 @pytest.mark.xdist_group("stand-ins")
+def test_a_comment_costs_dvc_what_imports_its_module_and_snakemake_what_follows(mocked: Clone, tmp_path: Path):
+    path = mocked.path / "src/memgan/memory/bank.py"
+    path.write_text(f"{path.read_text()}# a comment\n")
+    other = mocked.copy(tmp_path / "other")
+    assert other.repro() == ["bank", "sample", "train"]  # sampling imports training, training the bank
+    assert mocked.snakemake() == sorted([*TRAIN_ONWARD, "bank"])
+    assert mocked.digests() == other.digests()
+    assert mocked.status() == {}
+    assert other.planned() == []
+
+
+@pytest.mark.xdist_group("stand-ins")
 def test_other_edits_rerun_nothing(mocked: Clone):
     for file, old, new in NO_EDITS.values():
         path = mocked.path / file

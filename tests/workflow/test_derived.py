@@ -33,16 +33,28 @@ def test_dvc_yaml_says_what_the_rules_say(clone: Clone, tmp_path: Path):
     done = other.run(CHECK, check=False)
     assert done.returncode == 1
     assert done.stdout == "error: dvc.yaml is not what the rules and params.yaml say; run `make dvc`\n"
+    other.run(f"make --old-file=env dvc MEMGAN_VENV={sys.prefix}")
+    other.run(CHECK)
+
+
+LISTED = {
+    "seeds": ("[0]", "[0, 1]", {"train@birdworld-ours-1", "metrics@sceneworld-ours-1"}),
+    "datasets": (
+        "[birdworld, sceneworld]",
+        "[birdworld, birdworld_short]",
+        {"damsm@birdworld_short", "metrics@birdworld_short-ours-0"},
+    ),
+}
 
 
 @pytest.mark.xdist_group("rules")
-def test_a_new_seed_needs_no_derivation_but_for_the_table(clone: Clone, tmp_path: Path):
+@pytest.mark.parametrize("name", LISTED)
+def test_what_params_yaml_lists_needs_no_derivation_but_for_the_table(clone: Clone, tmp_path: Path, name: str):
+    old, new, wanted = LISTED[name]
     other = clone.copy(tmp_path / "other")
-    other.edit("params.yaml", "seeds: [0]", "seeds: [0, 1]")
-    listed = other.run("dvc stage list --name-only").stdout.split()
-    assert {"train@birdworld-ours-1", "metrics@sceneworld-ours-1"} < set(listed)
-    done = other.run(CHECK, check=False)
-    assert done.returncode == 1
+    other.edit("params.yaml", f"\n{name}: {old}", f"\n{name}: {new}")
+    assert wanted < set(other.run("dvc stage list --name-only").stdout.split())
+    assert other.run(CHECK, check=False).returncode == 1
 
 
 @pytest.mark.xdist_group("stand-ins")

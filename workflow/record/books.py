@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cache
 from itertools import product
 from pathlib import Path
 from subprocess import PIPE
@@ -42,8 +43,9 @@ def say(text: str) -> None:
     print(f"record: {text}", file=sys.stderr, flush=True)
 
 
+@cache
 def are_kept() -> bool:
-    """Whether there are books here: a git clone with DVC. Says so in one line if not."""
+    """Whether there are books here: a git clone with DVC. Says so in one line, once, if not."""
     missing = [
         what
         for what, there in (
