@@ -15,7 +15,7 @@ from snakemake.persistence.file import FilePersistence
 
 from tests.workflow.clones import ROOT
 from workflow import machine
-from workflow.record import books, bulk, engine
+from workflow.record import books, bulk, engine, look
 from workflow.record.engine import Output
 
 
@@ -101,6 +101,49 @@ def test_the_look_reads_parameters_as_dvc_does(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(param, "dpath", None)  # DVC's own way of looking entries up
     assert param.read_param_file(localfs, str(ROOT / "params.yaml"), keys, flatten=True) == by_dvc
     assert set(keys) - by_dvc.keys() == {"nosuch", "gan.nosuch", "pooling.nosuch"}
+
+
+@pytest.fixture
+def looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> books.Stages:
+    """Files of a stage, looked at long after they were written."""
+    monkeypatch.chdir(tmp_path)
+    Path("bank").mkdir()
+    for path in ("params.yaml", "dvc.lock", "code.py", "bank/shard"):
+        Path(path).write_text("before")
+    stages = {"a@b": {"outs": ["bank", "missing"], "deps": ["code.py"], "changed": {"changed outs": {"missing": "deleted"}}}}
+    look.keep(stages, time.time() + 60)
+    return stages
+
+
+def test_a_look_holds_while_nothing_changes(looked: books.Stages):
+    assert look.last() == looked
+    Path("results").mkdir()  # nothing that it was about
+    assert look.last() == looked
+
+
+@pytest.mark.parametrize(
+    "path", ["params.yaml", "dvc.lock", "dvc.yaml", ".dvc/config", "code.py", "bank/shard", "bank/new", "missing"]
+)
+def test_a_look_holds_no_longer_once_a_file_changes(looked: books.Stages, path: str):
+    Path(path).parent.mkdir(exist_ok=True)
+    existed = Path(path).exists()
+    Path(path).write_text("behind")
+    os.utime(path, (1, 1))  # as `cp -p` and git may leave it
+    assert look.last() is None
+    if existed:
+        Path(path).unlink()
+        assert look.last() is None
+
+
+def test_a_look_at_what_has_just_changed_is_not_kept(looked: books.Stages):
+    look.LAST.unlink()
+    look.keep(looked, time.time())
+    assert look.last() is None
+
+
+def test_half_a_look_is_none(looked: books.Stages):
+    look.LAST.write_text(look.LAST.read_text()[:-9])
+    assert look.last() is None
 
 
 def note_reader(pid: int) -> None:

@@ -23,6 +23,7 @@ BULK = (sys.executable, "-P", str(Path(__file__).with_name("bulk.py")))
 SLACK = 1.0  # seconds by which clocks of processes and of files may differ
 PATIENCE = 15.0  # seconds of silence
 FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a dvc.lock of all ablations takes seconds without libyaml
+Stages = dict[str, dict[str, Any]]
 _claims = ExitStack()
 _closed = False
 
@@ -110,8 +111,8 @@ def ask() -> subprocess.Popen[str]:
     return subprocess.Popen([*BULK, "status"], stdout=PIPE, stderr=PIPE, text=True)
 
 
-def status(asked: subprocess.Popen[str]) -> dict[str, dict[str, Any]] | None:
-    """By stage its recorded outputs and its inputs ("outs", "deps"), and what has changed since they were recorded ("changed").
+def status(asked: subprocess.Popen[str]) -> Stages | None:
+    """By stage its outputs and its inputs ("outs", "deps"), and what has changed since they were recorded ("changed").
 
     None if DVC cannot tell. That is {"changed deps": {...}, "changed outs": {...}, "changed command": {}}, empty if nothing has;
     an output that only the cache lacks has not changed.

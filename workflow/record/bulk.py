@@ -34,14 +34,14 @@ def main() -> None:
 
 @locked
 def status(repo: Any) -> dict[str, dict[str, Any]]:
-    """By address: the outputs that dvc.lock knows, the inputs, and what `dvc status` says has changed."""
+    """By address: the outputs, the inputs, and what `dvc status` says has changed."""
     return {stage.addressing: _status(stage) for stage in repo.index.stages}
 
 
 def _status(stage: Any) -> dict[str, Any]:
     changed = stage.status(check_updates=False)
     return {
-        "outs": [out.def_path for out in stage.outs if out.hash_info],
+        "outs": [out.def_path for out in stage.outs],
         "deps": [dep.def_path for dep in stage.deps if not isinstance(dep, param.ParamsDependency)],
         "changed": changed.get(stage.addressing, []),
     }

@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
-from workflow.record import books
+from workflow.record.books import Stages
 from workflow.record.engine import Output, renew_benchmarks
 
 
-def sync(asked: Popen[str]) -> set[str]:
-    """Returns the stages that are owed: this Snakemake made their outputs, and was killed before it could enter them."""
-    stages = books.status(asked) or {}
+def sync(stages: Stages) -> set[str]:
+    """Acts on what a look has seen.
+
+    Returns the stages that are owed: this Snakemake made their outputs, and was killed before it could enter them.
+    """
     trusted, owed = [], set()
     known = cache(Output)  # stages share most of their inputs
     for address, stage in sorted(stages.items()):
