@@ -1,6 +1,6 @@
 """What `dvc status` and `dvc commit --force --no-relink` do, for many stages at once.
 
-Those commands read params.yaml again for each stage, and write the whole of dvc.lock for each; with all ablations that is minutes.
+For each stage those commands read params.yaml, dvc.yaml and dvc.lock again, and write dvc.lock: with all ablations, for minutes.
 
 python workflow/record/bulk.py status               prints JSON: each stage's outputs and inputs, and what has changed
 python workflow/record/bulk.py commit ADDRESS...
@@ -8,7 +8,7 @@ python workflow/record/bulk.py commit ADDRESS...
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -48,15 +48,17 @@ def _status(stage: Any) -> dict[str, Any]:
 
 
 @locked
-def commit(repo: Any, addresses: Iterable[str]) -> None:
+def commit(repo: Any, addresses: list[str]) -> None:
     """Enters stages into their dvc.lock as they lie on the disk, and their outputs into the cache."""
-    found = [info for address in addresses for info in repo.stage.collect_granular(address)]
-    for dvcfile, group in groupby(found, key=lambda info: info.stage.dvcfile):
+    known = {stage.addressing: stage for stage in repo.index.stages}
+    if missing := [address for address in addresses if address not in known]:
+        sys.exit(f"error: there is no stage {missing[0]}")
+    for dvcfile, stages in groupby(map(known.get, addresses), key=lambda stage: stage.dvcfile):
         done = []
-        for info in group:
-            info.stage.save()
-            info.stage.commit(relink=False)
-            done.append(info.stage)
+        for stage in stages:
+            stage.save()
+            stage.commit(relink=False)
+            done.append(stage)
         dvcfile.dump_stages(done, update_pipeline=False)
 
 
