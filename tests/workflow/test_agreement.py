@@ -68,6 +68,19 @@ def test_a_comment_costs_dvc_what_imports_its_module_and_snakemake_what_follows(
 
 
 @pytest.mark.xdist_group("stand-ins")
+def test_dvc_is_asked_again_once_something_has_changed(mocked: Clone):
+    look = mocked.path / ".snakemake/look.json"
+    assert mocked.planned() == mocked.planned() == []  # a copied clone's times are put in order first
+    kept = look.stat().st_mtime_ns
+    assert mocked.planned() == []
+    assert look.stat().st_mtime_ns == kept
+    (mocked.path / "results/birdworld/ours/0/generator.safetensors").write_text("somebody's own")
+    assert mocked.planned() == TRAIN_ONWARD
+    assert mocked.repro() == []  # restored from the cache
+    assert mocked.planned() == []
+
+
+@pytest.mark.xdist_group("stand-ins")
 def test_other_edits_rerun_nothing(mocked: Clone):
     for file, old, new in NO_EDITS.values():
         path = mocked.path / file

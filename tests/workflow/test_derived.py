@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import load_yaml
 from packaging.requirements import Requirement
+from ruamel.yaml import YAML
 
 from memgan.params.schema import schema
 from tests.workflow.clones import ROOT, TABLE, Clone, make
@@ -131,6 +132,11 @@ def test_other_runs_are_recorded_apart(mocked: Clone):
 def test_dvc_reads_the_same_parameters(path: str):
     """Its YAML is another, which refuses `[https://...]` without quotes."""
     assert load_yaml(str(ROOT / path)) == yaml.safe_load((ROOT / path).read_text())
+
+
+def test_dvc_parses_yaml_in_c():
+    """It reads params.yaml for each stage, which takes three times as long without ruamel.yaml.clib."""
+    assert YAML(typ="safe").Parser.__module__ != "ruamel.yaml.parser"
 
 
 def test_the_schema_says_what_the_classes_say():
