@@ -53,13 +53,14 @@ test-cluster: env  ## a real Slurm on this machine, started and ended by the tes
 	if [ "$$missing" ]; then \
 	  echo "not here:$$missing; installing Debian's slurm-wlm and munge"; \
 	  export DEBIAN_FRONTEND=noninteractive; \
-	  timeout 300 apt-get update -qq && timeout 600 apt-get install -y -qq --no-install-recommends slurm-wlm munge; \
+	  timeout 300 apt-get update -qq && timeout 600 apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null; \
 	fi
 	@want="$$(cksum < requirements-cluster.lock)"; \
 	if [ "$$want" != "$$(cat $(MEMGAN_VENV)/cluster/.memgan 2>/dev/null)" ]; then \
 	  set -e; \
 	  rm -rf $(MEMGAN_VENV)/cluster; \
-	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps --target $(MEMGAN_VENV)/cluster -r requirements-cluster.lock; \
+	  echo "installing the executor plugins into $(MEMGAN_VENV)/cluster"; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(MEMGAN_VENV)/cluster -r requirements-cluster.lock; \
 	  echo "$$want" > $(MEMGAN_VENV)/cluster/.memgan; \
 	fi
 	timeout --verbose --kill-after=30 1500 python -m pytest -m cluster -o faulthandler_timeout=1200
