@@ -47,17 +47,23 @@ test: env  ## all tests but the slow ones
 test-slow: env  ## the tests that take minutes each
 	python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
+# Nothing here may hang: neither apt, which waits for locks and servers, nor a Slurm that does not come up.
 test-cluster: env  ## a real Slurm on this machine, started and ended by the tests, and the options of the cluster profiles; as root
-	@for tool in slurmctld slurmd munged; do command -v $$tool >/dev/null || missing=yes; done; \
-	if [ "$$missing" ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; fi
+	@for tool in slurmctld slurmd munged; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ "$$missing" ]; then \
+	  echo "not here:$$missing; installing Debian's slurm-wlm and munge"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  timeout 300 apt-get update -qq && timeout 600 apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null; \
+	fi
 	@want="$$(cksum < requirements-cluster.lock)"; \
 	if [ "$$want" != "$$(cat $(MEMGAN_VENV)/cluster/.memgan 2>/dev/null)" ]; then \
 	  set -e; \
 	  rm -rf $(MEMGAN_VENV)/cluster; \
-	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps --target $(MEMGAN_VENV)/cluster -r requirements-cluster.lock; \
+	  echo "installing the executor plugins into $(MEMGAN_VENV)/cluster"; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(MEMGAN_VENV)/cluster -r requirements-cluster.lock; \
 	  echo "$$want" > $(MEMGAN_VENV)/cluster/.memgan; \
 	fi
-	python -m pytest -m cluster
+	timeout --verbose --kill-after=30 1500 python -m pytest -m cluster -o faulthandler_timeout=1200
 
 lint: env
 	ruff check .

@@ -121,5 +121,8 @@ def daemons(folder: Path, env: dict[str, str]) -> Iterator[Callable[..., None]]:
 
 def said(env: dict[str, str], *command: str) -> bool:
     """Whether a command of Slurm succeeds and has something to say."""
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0 and bool(done.stdout.strip()) and "DOWN" not in done.stdout

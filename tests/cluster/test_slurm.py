@@ -17,7 +17,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, plugins: dict[str, str], slu
     clone = make(tmp_path_factory.mktemp("slurm-run") / "clone", ONE_WORLD, stand_ins=True)
     config, commands = slurm
     clone.env |= {"SLURM_CONF": str(config), "PATH": f"{commands}{os.pathsep}{clone.env['PATH']}"}
-    clone.run(COMMAND, timeout=1800, **plugins)
+    clone.run(COMMAND, timeout=600, **plugins)
     return clone
 
 

@@ -56,6 +56,31 @@ def test_an_edit_reruns_what_depends_on_it_in_both(mocked: Clone, tmp_path: Path
 
 
 @pytest.mark.xdist_group("stand-ins")
+def test_a_comment_costs_dvc_what_imports_its_module_and_snakemake_what_follows(mocked: Clone, tmp_path: Path):
+    path = mocked.path / "src/memgan/memory/bank.py"
+    path.write_text(f"{path.read_text()}# a comment\n")
+    other = mocked.copy(tmp_path / "other")
+    assert other.repro() == ["bank", "sample", "train"]  # sampling imports training, training the bank
+    assert mocked.snakemake() == sorted([*TRAIN_ONWARD, "bank"])
+    assert mocked.digests() == other.digests()
+    assert mocked.status() == {}
+    assert other.planned() == []
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_dvc_is_asked_again_once_something_has_changed(mocked: Clone):
+    look = mocked.path / ".snakemake/look.json"
+    assert mocked.planned() == mocked.planned() == []  # a copied clone's times are put in order first
+    kept = look.stat().st_mtime_ns
+    assert mocked.planned() == []
+    assert look.stat().st_mtime_ns == kept
+    (mocked.path / "results/birdworld/ours/0/generator.safetensors").write_text("somebody's own")
+    assert mocked.planned() == TRAIN_ONWARD
+    assert mocked.repro() == []  # restored from the cache
+    assert mocked.planned() == []
+
+
+@pytest.mark.xdist_group("stand-ins")
 def test_other_edits_rerun_nothing(mocked: Clone):
     for file, old, new in NO_EDITS.values():
         path = mocked.path / file

@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from dvc.dependency import param
+from dvc.fs import localfs
+from snakemake.persistence import PersistenceBase
 from snakemake.persistence.file import FilePersistence
 
 from tests.workflow.clones import ROOT
 from workflow import machine
-from workflow.record import books, engine
+from workflow.record import books, bulk, engine, look
 from workflow.record.engine import Output
 
 
@@ -79,6 +82,68 @@ def test_a_folder_has_the_time_that_snakemake_gave_it(persistence: FilePersisten
     (Path("folder") / ".snakemake_timestamp").touch()
     os.utime("folder/.snakemake_timestamp", (20, 20))
     assert Output("folder").time() == 20 * 10**9
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None], "b": {"c": "avg"}}, ["code.py"], "word", 1])
+def test_parameters_are_noted_as_with_pandas(persistence: FilePersistence, monkeypatch: pytest.MonkeyPatch, value: object):
+    monkeypatch.setattr(PersistenceBase, "_serialize_param_pandas", PersistenceBase._serialize_param_pandas)
+    before = FilePersistence()._serialize_param(value)
+    engine.spare_pandas()
+    assert persistence._serialize_param(value) == before == repr(value)
+    assert persistence._serialize_param.__name__ == "_serialize_param_builtin"
+
+
+def test_the_look_reads_parameters_as_dvc_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(param, "read_param_file", param.read_param_file)
+    keys = ["pooling", "seeds", "gan", "gan.stages", "data.birdworld.source", "runs.max", "nosuch", "gan.nosuch", "pooling.nosuch"]
+    by_dvc = param.read_param_file(localfs, str(ROOT / "params.yaml"), keys, flatten=True)
+    bulk.read_params_once()
+    monkeypatch.setattr(param, "dpath", None)  # DVC's own way of looking entries up
+    assert param.read_param_file(localfs, str(ROOT / "params.yaml"), keys, flatten=True) == by_dvc
+    assert set(keys) - by_dvc.keys() == {"nosuch", "gan.nosuch", "pooling.nosuch"}
+
+
+@pytest.fixture
+def looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> books.Stages:
+    """Files of a stage, looked at long after they were written."""
+    monkeypatch.chdir(tmp_path)
+    Path("bank").mkdir()
+    for path in ("params.yaml", "dvc.lock", "code.py", "bank/shard"):
+        Path(path).write_text("before")
+    stages = {"a@b": {"outs": ["bank", "missing"], "deps": ["code.py"], "changed": {"changed outs": {"missing": "deleted"}}}}
+    look.keep(stages, time.time() + 60)
+    return stages
+
+
+def test_a_look_holds_while_nothing_changes(looked: books.Stages):
+    assert look.last() == looked
+    Path("results").mkdir()  # nothing that it was about
+    assert look.last() == looked
+
+
+@pytest.mark.parametrize(
+    "path", ["params.yaml", "dvc.lock", "dvc.yaml", ".dvc/config", "code.py", "bank/shard", "bank/new", "missing"]
+)
+def test_a_look_holds_no_longer_once_a_file_changes(looked: books.Stages, path: str):
+    Path(path).parent.mkdir(exist_ok=True)
+    existed = Path(path).exists()
+    Path(path).write_text("behind")
+    os.utime(path, (1, 1))  # as `cp -p` and git may leave it
+    assert look.last() is None
+    if existed:
+        Path(path).unlink()
+        assert look.last() is None
+
+
+def test_a_look_at_what_has_just_changed_is_not_kept(looked: books.Stages):
+    look.LAST.unlink()
+    look.keep(looked, time.time())
+    assert look.last() is None
+
+
+def test_half_a_look_is_none(looked: books.Stages):
+    look.LAST.write_text(look.LAST.read_text()[:-9])
+    assert look.last() is None
 
 
 def note_reader(pid: int) -> None:

@@ -21,13 +21,20 @@ def cloned(clone: Clone, fresh: Clone) -> None:
     fresh.run("dvc pull -q")
 
 
+def nothing_to_do(fresh: Clone) -> None:
+    """By the plain commands."""
+    assert fresh.status() == {}
+    assert fresh.planned() == []
+    assert fresh.snakemake() == []
+    assert fresh.repro() == []
+
+
 @pytest.mark.xdist_group("stand-ins")
 def test_from_a_folder(mocked: Clone, tmp_path: Path):
     mocked.run(f"dvc remote add -d store {tmp_path / 'store'}")
     fresh = Clone(tmp_path / "fresh")
     cloned(mocked, fresh)
-    assert fresh.snakemake() == []
-    assert fresh.repro() == []
+    nothing_to_do(fresh)
 
 
 @pytest.fixture(scope="module")
@@ -64,5 +71,4 @@ def test_from_an_s3_server(mocked: Clone, s3: str, tmp_path: Path):
     for clone in (mocked, fresh):
         clone.env |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
     cloned(mocked, fresh)
-    assert fresh.status() == {}
-    assert fresh.planned() == []
+    nothing_to_do(fresh)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memgan.params.load import read_yaml
-from tests.workflow.clones import ROOT, TABLE, Clone, make, ran
+from tests.workflow.clones import ROOT, TABLE, Clone, make, put_stand_ins, ran
 from workflow.needs import refuse_faults, refuse_overrides
 
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
@@ -125,13 +125,31 @@ def told_off(clone: Clone, command: str, named: str) -> None:
 
 @pytest.mark.xdist_group("rules")
 def test_outside_a_git_clone_snakemake_works_alone(clone: Clone, tmp_path: Path):
-    alone = clone.copy(tmp_path / "archive")
-    alone.run("rm -rf .git")
-    said = alone.run("snakemake -n").stdout
-    assert [line for line in said.splitlines() if line.startswith("record: ")] == [
-        "record: no git clone here: Snakemake works alone, and nothing is recorded"
-    ]
+    alone = Clone(tmp_path / "archive")
+    clone.run(f"mkdir {alone.path} && git archive HEAD | tar -x -C {alone.path}")
+    put_stand_ins(alone)
+    asked = "data/birdworld/sources.json"
+    for jobs in (["render"], []):
+        said = alone.run(f"snakemake --cores 1 {asked}").stdout
+        assert [line for line in said.splitlines() if line.startswith("record: ")] == [
+            "record: no git clone here: Snakemake works alone, and nothing is recorded"
+        ]
+        assert ran(said) == jobs
+    assert Counter(alone.planned()) == Counter(JOBS) - Counter(["render"])
+    assert not (alone.path / "dvc.lock").exists()
+
+
+@pytest.mark.xdist_group("rules")
+def test_where_dvc_cannot_tell_snakemake_says_so_in_one_line_and_goes_on(clone: Clone, tmp_path: Path):
+    """As after a merge that left its marks."""
+    other = clone.copy(tmp_path / "other")
+    path = other.path / "dvc.yaml"
+    path.write_text(f"<<<<<<< HEAD\n{path.read_text()}")
+    said = other.run(f"snakemake -n {TABLE}").stdout
     assert Counter(ran(said)) == JOBS
+    (line,) = [line for line in said.splitlines() if line.startswith("record: ")]
+    assert line.startswith("record: `dvc status` failed, so file times are trusted: ") and "dvc.yaml" in line
+    assert "Traceback" not in said
 
 
 def test_every_rule_says_all_that_it_must():

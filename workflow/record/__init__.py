@@ -10,28 +10,30 @@ the rules are read) and heeded (`heed`, when they have been):
 
 When the jobs start (`start`), other runs of either engine are kept out. When they are done (`after`), what they made is entered.
 
-`engine` is the only file that touches Snakemake's insides, `books` and `commit` are the only ones that touch DVC's. `sync` is the
-asking, `enter` the entering; `stages` says how a rule looks as a stage of DVC, and `pipelines` how all of them make dvc.yaml.
+`engine` is the only file that touches Snakemake's insides, `books` and `bulk` are the only ones that touch DVC's. `look` is the
+asking, `sync` the heeding, `enter` the entering; `stages` says how a rule looks as a stage of DVC, and `pipelines` how all of them
+make dvc.yaml.
 """
 
 import atexit
+from collections.abc import Callable
 from contextlib import ExitStack
-from subprocess import Popen
 from typing import Any
 
-from workflow.record import books, engine
+from workflow.record import books, engine, look
 from workflow.record.enter import Run, enter
 from workflow.record.sync import sync
 
 _turn = ExitStack()
-_asked: Popen[str] | None = None
+_answer: Callable[[], books.Stages | None] | None = None
 _run: Run | None = None
 _owed: set[str] = set()
 
 
 def ask(workflow: Any) -> None:
     """As the Snakefile is opened: waits for its turn and asks the record, unless another run is at work."""
-    global _asked
+    global _answer
+    engine.spare_pandas()
     if not engine.is_main(workflow):
         return
     _turn.enter_context(engine.turn())
@@ -44,14 +46,14 @@ def ask(workflow: Any) -> None:
     if other := books.at_work():
         books.say(f"{other} is at work here; wait for it, or take what follows as Snakemake's view without the record")
         return
-    _asked = books.ask()
+    _answer = look.start()
 
 
 def heed(workflow: Any) -> None:
     """When the rules have been read: brings what Snakemake knows in line with what the record says."""
     global _owed
-    if _asked:
-        _owed = sync(_asked, engine.settings(workflow))
+    if _answer:
+        _owed = sync(_answer() or {})
     _turn.close()
     if _owed:
         atexit.register(lambda: engine.found_nothing_to_do(workflow) and enter(Run(workflow), _owed))

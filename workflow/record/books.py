@@ -1,12 +1,13 @@
-"""All contact with DVC (with `commit`): its commands, dvc.lock, and its file of who reads and writes what."""
+"""All contact with DVC (with `bulk`): its commands, dvc.lock, and its file of who reads and writes what."""
 
+import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import cache
 from itertools import product
 from pathlib import Path
 from subprocess import PIPE
@@ -18,9 +19,11 @@ import yaml
 TABLE1, ABLATIONS = Path("dvc.yaml"), Path("ablations/dvc.yaml")
 TEMPORARY = Path(".dvc/tmp")
 RWLOCK = TEMPORARY / "rwlock"
+BULK = (sys.executable, "-P", str(Path(__file__).with_name("bulk.py")))
 SLACK = 1.0  # seconds by which clocks of processes and of files may differ
 PATIENCE = 15.0  # seconds of silence
 FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a dvc.lock of all ablations takes seconds without libyaml
+Stages = dict[str, dict[str, Any]]
 _claims = ExitStack()
 _closed = False
 
@@ -41,15 +44,16 @@ def say(text: str) -> None:
     print(f"record: {text}", file=sys.stderr, flush=True)
 
 
+@cache
 def are_kept() -> bool:
-    """Whether there are books here: a git clone with DVC. Says so in one line if not."""
+    """Whether there are books here: a git clone with DVC. Says so in one line, once, if not."""
     missing = [
         what
         for what, there in (
             ("git clone", Path(".git").exists()),
             (".dvc folder", TEMPORARY.parent.is_dir()),
             ("dvc.yaml", TABLE1.exists()),
-            ("dvc", shutil.which("dvc")),
+            ("dvc", importlib.util.find_spec("dvc")),
         )
         if not there
     ]
@@ -103,14 +107,15 @@ def release() -> None:
 
 
 def ask() -> subprocess.Popen[str]:
-    """Starts `dvc status`, which takes its second or two beside the reading of the rules."""
-    return subprocess.Popen(["dvc", "--wait-for-lock", "status", "--json"], stdout=PIPE, stderr=PIPE, text=True)
+    """Starts the look at what has changed, which takes its second or two beside the reading of the rules."""
+    return subprocess.Popen([*BULK, "status"], stdout=PIPE, stderr=PIPE, text=True)
 
 
-def status(asked: subprocess.Popen[str]) -> dict[str, dict[str, Any]] | None:
-    """What has changed since it was recorded, by stage: {"changed deps": {...}, "changed outs": {...}, "changed command": {}}.
+def status(asked: subprocess.Popen[str]) -> Stages | None:
+    """By stage its outputs and its inputs ("outs", "deps"), and what has changed since they were recorded ("changed").
 
-    None if DVC cannot tell. An output that only the cache lacks has not changed.
+    None if DVC cannot tell. That is {"changed deps": {...}, "changed outs": {...}, "changed command": {}}, empty if nothing has;
+    an output that only the cache lacks has not changed.
     """
     try:
         answer, complaint = asked.communicate(timeout=PATIENCE)
@@ -120,8 +125,7 @@ def status(asked: subprocess.Popen[str]) -> dict[str, dict[str, Any]] | None:
     if asked.returncode:
         say(f"`dvc status` failed, so file times are trusted: {' '.join(complaint.split())[-300:]}")
         return None
-    stages = {address: _merged(why) for address, why in json.loads(answer or "{}").items()}
-    return {address: why for address, why in stages.items() if why}
+    return {address: stage | {"changed": _merged(stage["changed"])} for address, stage in json.loads(answer).items()}
 
 
 def _merged(why: list[dict[str, Any] | str]) -> dict[str, Any]:
@@ -166,7 +170,6 @@ def read(path: Path) -> dict[str, Any]:
 
 def commit(addresses: list[str]) -> None:
     """Enters stages into dvc.lock as they lie on the disk, and their outputs into the cache."""
-    command = [sys.executable, "-P", str(Path(__file__).with_name("commit.py")), *addresses]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    answer = subprocess.run([*BULK, "commit", *addresses], capture_output=True, text=True, check=False)
     if answer.returncode:
         say(f"the results could not be recorded; the next run tries again: {' '.join(answer.stderr.split())[-300:]}")

@@ -104,6 +104,13 @@ def found_nothing_to_do(workflow: Any) -> bool:
     return bool(real and workflow.scheduler and not len(workflow.dag))
 
 
+def spare_pandas() -> None:
+    """Snakemake imports pandas, for up to a second, to see whether a parameter is a table; our rules' never are."""
+    from snakemake.persistence import PersistenceBase
+
+    PersistenceBase._serialize_param_pandas = PersistenceBase._serialize_param_builtin
+
+
 def settings(workflow: Any) -> Mapping[str, Any]:
     """The configuration that the rules were read with."""
     return workflow.globals["config"]

@@ -78,7 +78,7 @@ def _current(run: Run, job: Any, known: dict[str, Any]) -> bool:
 
 def _derived(run: Run, others: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
     """Adds stages that Table 1 does not need to ablations/dvc.yaml as they are made; returns their addresses."""
-    recorded = books.recorded()
+    recorded = books.recorded() if others else {}
     new = sorted(name for name in others if name in fresh or f"{books.ABLATIONS}:{name}" not in recorded)
     if new:
         old = _still_valid(run, books.read(books.ABLATIONS) or {"stages": {}})

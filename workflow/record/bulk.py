@@ -1,0 +1,89 @@
+"""What `dvc status` and `dvc commit --force --no-relink` do, for many stages at once.
+
+For each stage those commands read params.yaml, dvc.yaml and dvc.lock again, and write dvc.lock: with all ablations, for minutes.
+
+python workflow/record/bulk.py status               prints JSON: each stage's outputs and inputs, and what has changed
+python workflow/record/bulk.py commit ADDRESS...
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from dvc.dependency import param
+from dvc.exceptions import DvcException
+from dvc.repo import Repo, locked
+
+
+def main() -> None:
+    """Command line. Ends with exit code 1 and DVC's one line if DVC refuses."""
+    read_params_once()
+    what, *addresses = sys.argv[1:]
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            if what == "commit":
+                commit(repo, addresses)
+            else:
+                print(json.dumps(status(repo)))
+    except DvcException as fault:
+        sys.exit(f"error: {fault}")
+
+
+@locked
+def status(repo: Any) -> dict[str, dict[str, Any]]:
+    """By address: the outputs, the inputs, and what `dvc status` says has changed."""
+    return {stage.addressing: _status(stage) for stage in repo.index.stages}
+
+
+def _status(stage: Any) -> dict[str, Any]:
+    changed = stage.status(check_updates=False)
+    return {
+        "outs": [out.def_path for out in stage.outs],
+        "deps": [dep.def_path for dep in stage.deps if not isinstance(dep, param.ParamsDependency)],
+        "changed": changed.get(stage.addressing, []),
+    }
+
+
+@locked
+def commit(repo: Any, addresses: list[str]) -> None:
+    """Enters stages into their dvc.lock as they lie on the disk, and their outputs into the cache."""
+    known = {stage.addressing: stage for stage in repo.index.stages}
+    if missing := [address for address in addresses if address not in known]:
+        sys.exit(f"error: there is no stage {missing[0]}")
+    for dvcfile, stages in groupby(map(known.get, addresses), key=lambda stage: stage.dvcfile):
+        done = []
+        for stage in stages:
+            stage.save()
+            stage.commit(relink=False)
+            done.append(stage)
+        dvcfile.dump_stages(done, update_pipeline=False)
+
+
+def read_params_once() -> None:
+    """Makes DVC parse each file of parameters once, and look its entries up in what it then knows."""
+    load = cache(lambda path, fs: param.load_path(path, fs))
+    original = param.read_param_file
+
+    def read(fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **how: Any) -> Any:
+        if not (key_paths and flatten) or how:
+            return original(fs, path, key_paths, flatten=flatten, **how)
+        tree = load(path, fs)
+        return {key: entry for key in key_paths for entry in _entry(tree, key)}
+
+    param.read_param_file = read
+
+
+def _entry(tree: Any, key: str) -> list[Any]:
+    """The entry at a dotted key, in a list; an empty list if there is none."""
+    for part in key.split("."):
+        if not isinstance(tree, Mapping) or part not in tree:
+            return []
+        tree = tree[part]
+    return [tree]
+
+
+if __name__ == "__main__":
+    main()
