@@ -35,15 +35,20 @@ def halved(image: np.ndarray) -> np.ndarray:
 
 
 def run(image: np.ndarray, plan, weights: dict[str, np.ndarray]) -> np.ndarray:
-    """The plan's layers (a width: conv-ReLU; M: pooling), numbered as torchvision numbers `features`."""
+    """The plan's layers (a width: conv-ReLU, or conv-norm-ReLU; M: pooling), numbered as torchvision numbers `features`."""
     number = 0
     for step in plan:
         if step == "M":
             image, number = halved(image), number + 1
-        else:
-            weight, bias = weights[f"layers.{number}.weight"], weights[f"layers.{number}.bias"]
-            assert len(weight) == step
-            image, number = conv_relu(image, weight, bias), number + 2
+            continue
+        layer, norm = f"layers.{number}", f"layers.{number + 1}"
+        weight, bias = weights[f"{layer}.weight"], weights.get(f"{layer}.bias")
+        assert len(weight) == step
+        if bias is None:  # batch normalisation with known statistics is a scale and a shift of each channel
+            scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + 1e-5)
+            weight, bias = weight * scale[:, None, None, None], weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+            number += 1
+        image, number = conv_relu(image, weight, bias), number + 2
     return image
 
 
@@ -59,13 +64,15 @@ def shown(images: torch.Tensor, normalise: str) -> np.ndarray:
 
 
 def spread(network: FeatureNetwork) -> dict[str, np.ndarray]:
-    """Gives every layer weights that keep the signal alive, and returns them in float64."""
+    """Gives every layer weights and statistics that keep the signal alive, and returns them in float64."""
     torch.manual_seed(0)
-    for name, parameter in network.named_parameters():
-        if name.endswith("weight"):
-            torch.nn.init.kaiming_normal_(parameter)
-        else:
-            torch.nn.init.normal_(parameter, std=0.1)
+    for name, tensor in network.state_dict().items():
+        if tensor.dim() == 4:
+            torch.nn.init.kaiming_normal_(tensor)
+        elif name.endswith(("weight", "running_var")):
+            torch.nn.init.uniform_(tensor, 0.5, 1.5)
+        elif tensor.is_floating_point():
+            torch.nn.init.normal_(tensor, std=0.1)
     return {name: tensor.double().numpy() for name, tensor in network.state_dict().items()}
 
 
@@ -111,7 +118,7 @@ def test_small_images_are_enlarged_for_vgg16(large):
 def test_the_small_network(normalise, dtype, bound, size, plan):
     channels = plan[-1]
     params = features_block(network="small", width=6, channels=channels, normalise=normalise)
-    network = FeatureNetwork(params, images_block(size=size, short_side=size))
+    network = FeatureNetwork(params, images_block(size=size, short_side=size)).eval()
     weights = spread(network)
     images = torch.rand(2, 3, size, size) * 2 - 1
     expected = np.stack([run(image, plan, weights) for image in shown(images, normalise)])

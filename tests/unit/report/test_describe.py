@@ -46,7 +46,7 @@ DISCRIMINATOR = {  # of stage 2
     ("joint block", 2): ((9 + 4) * 9 * 9 + 18, 9 * 9 * 9 * 16 + 4 * 9 * 9 + 9 * 9 * 16),
     ("conditional head", 2): (9 * 16 + 1, 9 * 16),
 }
-V = ("layers", None), (846 + 24, (54 + 36) * 16**2 + (72 + 144) * 8**2 + (216 + 324) * 4**2)
+V = ("layers", None), (846 + 2 * 24, (54 + 36) * 16**2 + (72 + 144) * 8**2 + (216 + 324) * 4**2)
 
 
 @pytest.fixture(autouse=True)
