@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from memgan.data import render
+from memgan.data.worlds import birdworld
 from memgan.errors import InputError
 from memgan.params.load import read_yaml
 
@@ -81,7 +82,7 @@ def test_a_killed_rendering_leaves_nothing(project, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(render.birdworld, "draw", killed)
+    monkeypatch.setattr(birdworld, "draw", killed)
     with pytest.raises(KeyboardInterrupt):
         run(folder)
     assert not any((folder / "data/tiny").iterdir())
