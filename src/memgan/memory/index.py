@@ -31,8 +31,8 @@ TRAIN_POINTS = 64  # vectors a list that k-means looks at: FAISS takes up to 256
 PQ_BITS = 8
 # Vectors a code and rounds of learning the codes: FAISS's 256 and 25 take 13 times as long, and scores are computed anew anyway.
 PQ_POINTS, PQ_ROUNDS = 64, 8
-# Numbers in a batch of queries (4 of 256) from which FAISS multiplies matrices instead of comparing one by one: its own 128,000 leave
-# batches of fewer than 500 queries five times slower than they need be.
+# Numbers in a batch of queries (4 of 256) from which FAISS multiplies matrices instead of comparing one by one: its own 128,000
+# leave batches of fewer than 500 queries five times slower than they need be.
 BLAS_FROM = 1024
 
 faiss.cvar.distance_compute_blas_threshold = BLAS_FROM
