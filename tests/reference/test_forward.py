@@ -15,6 +15,7 @@ from memgan.gan.blocks import initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
 from memgan.gan.texts import TextReader
+from memgan.gan.whitening import Whitening
 from tests.factory import damsm_block, gan_block, images_block
 from tests.layers import Weights, conv, glu, leaky, linear, lstm, norm, pooled, upsampled, weights_of
 
@@ -50,6 +51,9 @@ def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: b
     """Images of all stages, mu and log sigma^2."""
     s, words, z, jitter, v = (x.double().numpy() for x in given)
     ups = int(np.log2(sides[0] // 4))
+    if gan.whiten:
+        s = (s - w["sentence.mean"]) @ w["sentence.matrix"]
+        words = (words - w["words.mean"]) @ w["words.matrix"] if gan.text == "both" else words
     mean, log_variance = np.split(glu(linear(s, w, "augmentation.linear.0")), 2, axis=1)
     parts = [mean + jitter * np.sqrt(np.exp(log_variance)), z]
     parts += [words] if gan.text == "both" else []
@@ -85,14 +89,15 @@ def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: b
     residual_blocks=st.integers(0, 2),
     ngf=st.integers(1, 3),
     text=st.sampled_from(["sentence", "both"]),
+    whiten=BOTH,
     image_features=BOTH,
     global_feature=BOTH,
     seed=st.integers(0, 99),
 )
-def test_generator(dtype, bound, stages, kind, residual_blocks, ngf, text, image_features, global_feature, seed):
+def test_generator(dtype, bound, stages, kind, residual_blocks, ngf, text, whiten, image_features, global_feature, seed):
     """In training, where BatchNorm uses the batch, and after it, where it uses the running statistics that follow."""
     gan = gan_block(
-        stages=stages, norm=kind, residual_blocks=residual_blocks, ngf=ngf, text=text, z=Z, condition=CONDITION,
+        stages=stages, norm=kind, residual_blocks=residual_blocks, ngf=ngf, text=text, whiten=whiten, z=Z, condition=CONDITION,
         image_features=image_features, global_feature=global_feature, acm_width=3,
     )  # fmt: skip
     size = 8 << (stages - 1)
@@ -100,6 +105,8 @@ def test_generator(dtype, bound, stages, kind, residual_blocks, ngf, text, image
     network = Generator(gan, images_block(size=size, short_side=size), D, C)
     initialise(network, rng)
     network.to(dtype)
+    for whitening in (part for part in network.modules() if isinstance(part, Whitening)):
+        whitening.fit(torch.randn(50, D, generator=rng) + 1)
     inputs = Inputs(*(torch.randn(6, *s, generator=rng).to(dtype) for s in ((D,), (D,), (Z,), (CONDITION,), (C, 4, 4))))
     w, sides = weights_of(network), [8 << k for k in range(stages)]
     for training in (True, False):

@@ -42,6 +42,7 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "gan.stages": (3, 3),
     "gan.z": (100, 100),
     "gan.condition": (100, 100),
+    "gan.whiten": (False, False),
     "gan.ngf": (32, 48),
     "gan.ndf": (64, 96),
     "gan.residual_blocks": (2, 3),

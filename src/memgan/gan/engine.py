@@ -5,7 +5,7 @@ Nothing random outlives a step: noise is drawn anew from (seed, step), so that a
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from memgan.gan.generator import Generator, Inputs, Outputs
 from memgan.gan.losses import discriminator_loss, generator_loss, kl_divergence, r1_penalty
 from memgan.gan.processes import Processes
 from memgan.gan.texts import TextReader, Texts
+from memgan.gan.whitening import Whitening
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm
 from memgan.params.gan import Gan, Pooling, Train
@@ -72,6 +73,17 @@ class Engine:
         self.norms: dict[str, float] = {}
         self._draw = self.arithmetic.fast(self.generator)
         self._judges = [self.arithmetic.fast(judged) for _ in self.discriminators]
+
+    def whiten(self, captions: Sequence[str], block: int = 1000) -> None:
+        """Fits the whitening of the captions' embeddings, if `gan.whiten` asks for it, to these."""
+        if not self.recipe.gan.whiten:
+            return
+        read = [self.reader(list(captions[at : at + block])) for at in range(0, len(captions), block)]
+        given = {"sentence": torch.cat([texts.sentence for texts in read]), "words": torch.cat([texts.mean for texts in read])}
+        for network in (self.generator, self.average):
+            for name, embeddings in given.items():
+                if isinstance(whitening := getattr(network, name), Whitening):
+                    whitening.fit(embeddings)
 
     def step(self, batch: Batch, feature: Tensor, step: int) -> dict[str, float]:
         """Trains on one batch; `feature` is v, B x C x h x h. Returns the losses by name.
@@ -120,7 +132,8 @@ class Engine:
         train, network = self.recipe.train, self.discriminators[stage]
         lazy = train.r1_gamma > 0 and step % train.r1_interval == 0
         judge = judged if lazy else self._judges[stage]  # what is compiled cannot be differentiated twice
-        sentence, wrong = (self.processes.share(s) for s in (texts.sentence, texts.sentence.roll(1, 0)))
+        told = self.generator.sentence(texts.sentence)
+        sentence, wrong = (self.processes.share(s) for s in (told, told.roll(1, 0)))
         real = real.requires_grad_(lazy)
         with self.arithmetic.cast(exact=lazy):
             true = judge(network, self._shown(real, rng), [sentence, wrong] if train.wrong_caption else [sentence])
@@ -134,7 +147,7 @@ class Engine:
         return self._descend(f"d{stage}", self.optimisers[1 + stage], loss, terms, step)
 
     def _train_generator(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator, step: int) -> dict[str, float]:
-        train, sentence = self.recipe.train, self.processes.share(texts.sentence)
+        train, sentence = self.recipe.train, self.processes.share(self.generator.sentence(texts.sentence))
         self.discriminators.requires_grad_(False)  # no weight gradients that nobody needs
         terms, total = {}, train.kl_weight * kl_divergence(made.mean, made.log_variance)
         terms["kl"] = total.item()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from memgan.artifacts import load_tensors
 from memgan.errors import InputError
 from memgan.gan.blocks import ACM, ResidualBlock, UpBlock, conv3x3
+from memgan.gan.whitening import Whitening
 from memgan.params.data import Images
 from memgan.params.gan import Gan
 
@@ -127,6 +128,8 @@ class Generator(nn.Module):
     def __init__(self, gan: Gan, images: Images, dimension: int, channels: int):
         super().__init__()
         self.gan, self.sides = gan, stage_sides(images.size, gan.stages)
+        self.sentence = Whitening(dimension) if gan.whiten else nn.Identity()
+        self.words = Whitening(dimension) if gan.whiten and gan.text == "both" else nn.Identity()
         self.augmentation = ConditioningAugmentation(dimension, gan.condition)
         inputs = gan.condition + gan.z + dimension * (gan.text == "both") + channels * gan.global_feature
         self.first = FirstStage(inputs, self.sides[0], gan)
@@ -136,10 +139,10 @@ class Generator(nn.Module):
 
     def forward(self, inputs: Inputs) -> Outputs:
         """One image a stage for each of the B inputs."""
-        condition, mean, log_variance = self.augmentation(inputs.sentence, inputs.jitter)
+        condition, mean, log_variance = self.augmentation(self.sentence(inputs.sentence), inputs.jitter)
         parts = [condition, inputs.noise]
         if self.gan.text == "both":
-            parts.append(inputs.words)
+            parts.append(self.words(inputs.words))
         if self.gan.global_feature:
             parts.append(inputs.feature.mean(dim=(2, 3)))  # v_G: B x C
         features = self.branch(inputs.feature) if self.branch is not None else [None] * len(self.sides)

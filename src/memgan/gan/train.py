@@ -71,8 +71,8 @@ def main(
         images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed, processes.part(recipe.train.batch)
     )
     reader, count = TextReader(words, text_encoder, recipe.damsm.words), steps_of(recipe.train, batches)
-    engine = Engine(recipe, reader, image_encoder, store.shape[0], processes, count)
-    folder = ImageFolder(images, "train")
+    engine, folder = Engine(recipe, reader, image_encoder, store.shape[0], processes, count), ImageFolder(images, "train")
+    engine.whiten([caption for row in folder.rows for caption in row["captions"]])
     network = load_vgg(vgg, features_block, recipe.images) if features_block.online else None
     chosen = Neighbours(folder, store, network, memory, recipe, bank, engine.reader)
     written = manifest(

@@ -16,6 +16,9 @@ class Gan(Block):
     z: int = entry("size of the noise; paper's lineage 100", gt=0)
     condition: int = entry("size of the conditioning augmentation; lineage 100", gt=0)
     text: Literal["sentence", "both"] = entry("both: the mean of the words joins the condition [ours, after the paper's text]")
+    whiten: bool = entry(
+        "the caption's embeddings are whitened over the training captions before G and D see them; paper false [ours]"
+    )
     ngf: int = entry("width of the generator's stages; lineage 32 on CUB, 48 on COCO", gt=0)
     ndf: int = entry("first width of the discriminators; lineage 64 on CUB, 96 on COCO", gt=0)
     residual_blocks: int = entry("R_NUM, residual blocks a stage; lineage 2 on CUB, 3 on COCO", ge=0)

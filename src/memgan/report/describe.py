@@ -23,6 +23,7 @@ from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
+from memgan.gan.whitening import Whitening
 from memgan.params import encoders
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm, Features
@@ -85,7 +86,11 @@ def generator(settings: Settings) -> dict[str, Any]:
         settings.block(name, block) for name, block in (("gan", Gan), ("images", Images), ("damsm", Damsm), ("features", Features))
     )
     network = Generator(gan, images, damsm.dimension, features.channels)
-    parts: dict[tuple[str, int | None], nn.Module] = {("conditioning augmentation", None): network.augmentation}
+    whitened = {"whitening of s": network.sentence, "whitening of the mean w": network.words}
+    parts: dict[tuple[str, int | None], nn.Module] = {
+        (n, None): part for n, part in whitened.items() if isinstance(part, Whitening)
+    }
+    parts |= {("conditioning augmentation", None): network.augmentation}
     if network.branch is not None:
         parts |= {("image feature", k): up for k, up in enumerate(network.branch.ups, 1)}
     parts |= {("first stage", 1): network.first} | {("next stage", k): stage for k, stage in enumerate(network.nexts, 2)}

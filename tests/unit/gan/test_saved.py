@@ -76,6 +76,9 @@ def test_the_averaged_generator_is_saved(trained: Trained) -> None:
         if not tensor.is_floating_point():
             assert tensor == path[-1][name] == STEPS
             continue
+        if name.startswith(("sentence.", "words.")):  # the whitening, from before the first step, for good
+            assert torch.equal(tensor, path[-1][name])
+            continue
         want = DECAY**STEPS * path[0][name]
         want = want + (1 - DECAY) * sum(DECAY ** (STEPS - t) * path[t][name] for t in range(1, STEPS + 1))
         assert (tensor - want).abs().max() < 1e-5, name

@@ -24,11 +24,23 @@ TINY: dict[str, dict[str, Any]] = {
     "damsm": {"dimension": 4, "word_embedding": 6, "words": 5, "image_encoder": "small", "width": 2},
     "evaluator": {"width": 2, "features": 8},
     "features": {"network": "small", "channels": 6, "width": 2},
-    "gan": {"stages": 2, "ngf": 2, "ndf": 3, "z": 5, "condition": 3, "acm_width": 7, "residual_blocks": 1, "norm": "batch"},
+    "gan": {
+        "stages": 2,
+        "ngf": 2,
+        "ndf": 3,
+        "z": 5,
+        "condition": 3,
+        "acm_width": 7,
+        "residual_blocks": 1,
+        "norm": "batch",
+        "whiten": True,
+    },
 }
 # by hand: (parameters, multiply-adds); 3x3 kernels have no bias, BatchNorm has two parameters a channel; where a 3x3 kernel follows
 # up-sampling, an output pixel sees 4 pixels
 GENERATOR = {
+    ("whitening of s", None): (0, 4 * 4),
+    ("whitening of the mean w", None): (0, 4 * 4),
     ("conditioning augmentation", None): (4 * 12 + 12, 4 * 12),
     ("image feature", 1): (6 * 4 * 9 + 8, 6 * 4 * 4 * 8**2),
     ("image feature", 2): (2 * 4 * 9 + 8, 2 * 4 * 4 * 16**2),
