@@ -47,14 +47,18 @@ class Sheet:
         return self.figure
 
 
-def spread(total: int, count: int = COUNT) -> list[int]:
-    """Indices spread evenly over all samples, so that all classes are seen."""
-    return [i * total // min(count, total) for i in range(min(count, total))]
+def spread(captions: Sequence[str], count: int = COUNT) -> list[int]:
+    """Indices of samples, spread evenly over all, so that all classes are seen; no caption comes twice."""
+    first: dict[str, int] = {}
+    for index, caption in enumerate(captions):
+        first.setdefault(caption, index)
+    indices = list(first.values())
+    return [indices[i * len(indices) // count] for i in range(count)] if len(indices) > count else indices
 
 
 def samples_figure(samples: Samples, neighbour: Neighbour) -> Figure:
     """Pairs of a sample (left) and the image that was retrieved for its caption (right), the caption below."""
-    chosen = spread(len(samples))
+    chosen = spread([record["caption"] for record in samples.records])
     cell = WIDTH / COLUMNS
     side = (cell - 3 * MARGIN) / 2
     height = side + (LINES + 0.8) * LINE + MARGIN
@@ -83,7 +87,7 @@ def diversity_figure(samples: Samples, neighbour: Neighbour) -> Figure:
     groups: dict[str, list[int]] = {}
     for index, record in enumerate(samples.records):
         groups.setdefault(record["caption_id"], []).append(index)
-    chosen = [list(groups.values())[i] for i in spread(len(groups), ROWS)]
+    chosen = [list(groups.values())[i] for i in spread([samples.records[group[0]]["caption"] for group in groups.values()], ROWS)]
     side = (WIDTH - 4 * MARGIN) / (SHOWN + 1) - MARGIN
     height = side + 2 * LINE + MARGIN
     sheet = Sheet(HEAD + height * len(chosen), "first: image retrieved for the caption; others: samples, only the noise differs")

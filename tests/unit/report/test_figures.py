@@ -70,9 +70,17 @@ def test_each_row_of_diversity_is_one_caption(tmp_path: Path) -> None:
 
 
 def test_samples_are_spread_over_all_of_them() -> None:
-    assert spread(5000)[:3] == [0, 156, 312]
-    assert len(spread(5000)) == len(set(spread(5000))) == COUNT
-    assert spread(3) == [0, 1, 2]
+    many = [f"bird {i}" for i in range(5000)]
+    assert spread(many)[:3] == [0, 156, 312]
+    assert len(spread(many)) == len(set(spread(many))) == COUNT
+    assert spread(many[:3]) == [0, 1, 2]
+
+
+def test_no_caption_is_shown_twice() -> None:
+    assert spread(["a pear", "a bee", "a pear", "an owl", "a bee"]) == [0, 1, 3]
+    shown = spread([f"bird {i % 40}" for i in range(5000)])
+    assert len(shown) == COUNT
+    assert max(shown) < 40
 
 
 def test_captions_keep_to_their_lines() -> None:
