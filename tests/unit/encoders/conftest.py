@@ -55,6 +55,7 @@ def squares(folder: Path, count: int = 32, labels: bool = True, categories: bool
 def write_params(folder: Path, **blocks: dict[str, Any]) -> None:
     """The project's params.yaml at a tiny size, with changes by block, into `folder`."""
     tree = PARAMS | {name: PARAMS[name] | changes | blocks.get(name, {}) for name, changes in SMALL.items()}
+    tree["data"] = {name: entry | {"images": {}} for name, entry in PARAMS["data"].items()}  # they would be larger
     tree["seed"] = 3
     (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     read_yaml.cache_clear()
