@@ -1,6 +1,7 @@
 """Whitening of the captions' embeddings: what it does to them, and that both networks read what it gives."""
 
 import numpy as np
+import pytest
 import torch
 
 from memgan.gan.whitening import FLOOR, Whitening
@@ -38,6 +39,13 @@ def test_it_turns_nothing() -> None:
 def test_before_it_is_fitted_it_changes_nothing() -> None:
     given = embeddings(5)
     assert torch.equal(Whitening(D)(given), given)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_captions_that_are_all_the_same_stay_finite(count: int) -> None:
+    whitening, given = Whitening(D), embeddings(1).expand(count, D)
+    whitening.fit(given)
+    assert whitening(given).abs().max() < 0.1
 
 
 CAPTIONS = [caption for step in range(5) for caption in batch(step)[0].captions]
