@@ -97,10 +97,10 @@ class Engine:
         with self.arithmetic.cast():
             made = self._draw(self.inputs(texts, feature, rng))
         made = Outputs([widened(images) for images in made.images], widened(made.mean), widened(made.log_variance))
-        terms = {}
+        terms, told = {}, self.generator.sentence(texts.sentence)
         for stage in range(len(self.discriminators)):
-            terms |= self._train_discriminator(stage, batch.images[stage], made.images[stage], texts, rng, step)
-        terms |= self._train_generator(batch, made, texts, rng, step)
+            terms |= self._train_discriminator(stage, batch.images[stage], made.images[stage], told, rng, step)
+        terms |= self._train_generator(batch, made, texts, told, rng, step)
         self._average()
         return terms
 
@@ -127,12 +127,11 @@ class Engine:
         return augment(images, Chance(rng, count, self.processes.part(count)))
 
     def _train_discriminator(
-        self, stage: int, real: Tensor, fake: Tensor, texts: Texts, rng: torch.Generator, step: int
+        self, stage: int, real: Tensor, fake: Tensor, told: Tensor, rng: torch.Generator, step: int
     ) -> dict[str, float]:
         train, network = self.recipe.train, self.discriminators[stage]
         lazy = train.r1_gamma > 0 and step % train.r1_interval == 0
         judge = judged if lazy else self._judges[stage]  # what is compiled cannot be differentiated twice
-        told = self.generator.sentence(texts.sentence)
         sentence, wrong = (self.processes.share(s) for s in (told, told.roll(1, 0)))
         real = real.requires_grad_(lazy)
         with self.arithmetic.cast(exact=lazy):
@@ -146,8 +145,10 @@ class Engine:
             terms[f"r1_{stage}"] = penalty.item()
         return self._descend(f"d{stage}", self.optimisers[1 + stage], loss, terms, step)
 
-    def _train_generator(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator, step: int) -> dict[str, float]:
-        train, sentence = self.recipe.train, self.processes.share(self.generator.sentence(texts.sentence))
+    def _train_generator(
+        self, batch: Batch, made: Outputs, texts: Texts, told: Tensor, rng: torch.Generator, step: int
+    ) -> dict[str, float]:
+        train, sentence = self.recipe.train, self.processes.share(told)
         self.discriminators.requires_grad_(False)  # no weight gradients that nobody needs
         terms, total = {}, train.kl_weight * kl_divergence(made.mean, made.log_variance)
         terms["kl"] = total.item()
