@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
+from memgan.device import device
+
 Clock = Callable[[], float]
 SIZES = ((64, 128), (128, 64), (256, 32), (512, 16))  # channels and side of the roofline's 3x3 convolutions
 
@@ -21,6 +23,7 @@ def facts() -> dict[str, Any]:
     """What the numbers were measured on. `load` is the number of processes that wanted a core in the last minute."""
     return {
         "cpu": _cpu(),
+        "device": torch.cuda.get_device_name(device()) if device().type == "cuda" else "cpu",
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -45,8 +48,10 @@ def roofline(batch: int, clock: Clock = time.perf_counter, repeats: int = 3) -> 
     """
     figures, flops, seconds = {}, 0.0, 0.0
     for channels, side in SIZES:
-        image = torch.randn(batch, channels, side, side).contiguous(memory_format=torch.channels_last)
-        weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
+        image, weight = (
+            torch.randn(shape).to(device(), memory_format=torch.channels_last)
+            for shape in ((batch, channels, side, side), (channels, channels, 3, 3))
+        )
         flop = 2.0 * batch * channels * channels * 9 * side * side
         conv2d(image, weight, padding=1)
         best = min(seconds_of(lambda i=image, w=weight: conv2d(i, w, padding=1), clock) for _ in range(repeats))
@@ -56,9 +61,11 @@ def roofline(batch: int, clock: Clock = time.perf_counter, repeats: int = 3) -> 
 
 
 def seconds_of(work: Callable[[], Any], clock: Clock = time.perf_counter) -> float:
-    """Time of one call."""
+    """Time of one call, until a GPU has done it as well."""
     began = clock()
     work()
+    if device().type == "cuda":
+        torch.cuda.synchronize()
     return clock() - began
 
 

@@ -11,6 +11,7 @@ counted_over_needed, since a fraction alone rewards waste. Lazy R1 is timed in a
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -23,11 +24,13 @@ from typer import Option
 from benchmarks.measure import Needed, counted, facts, layers_of, median_seconds, roofline
 from memgan import steps
 from memgan.data.loader import Batch, pyramid
+from memgan.device import device, placed
 from memgan.encoders import damsm as training_of_damsm
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary
+from memgan.gan.arithmetic import Arithmetic
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.generator import Generator, Inputs
@@ -68,11 +71,11 @@ class Bench:
     def pictures(self) -> Tensor:
         """B x 3 x p x p in [-1, 1]."""
         shape = (self.batch, 3, self.images.size, self.images.size)
-        return (torch.rand(shape, generator=self.rng) * 2 - 1).contiguous(memory_format=torch.channels_last)
+        return (torch.rand(shape, generator=self.rng) * 2 - 1).to(device(), memory_format=torch.channels_last)
 
     def v(self) -> Tensor:
         """B x C x h x h."""
-        return torch.randn(self.batch, self.features.channels, *[self.images.feature_side] * 2, generator=self.rng)
+        return torch.randn(self.batch, self.features.channels, *[self.images.feature_side] * 2, generator=self.rng).to(device())
 
     def given(self) -> Batch:
         """A batch of the loader's kind."""
@@ -84,13 +87,12 @@ class Bench:
 
     def reader(self) -> TextReader:
         """The text encoder, frozen."""
-        return TextReader(
-            self.vocabulary, TextEncoder(len(self.vocabulary), self.damsm).eval().requires_grad_(False), self.damsm.words
-        )
+        encoder = placed(TextEncoder(len(self.vocabulary), self.damsm)).eval().requires_grad_(False)
+        return TextReader(self.vocabulary, encoder, self.damsm.words)
 
     def training(self) -> Case:
         """One step of all discriminators and the generator."""
-        encoder = ImageEncoder(self.damsm, self.images.size).eval().requires_grad_(False)
+        encoder = placed(ImageEncoder(self.damsm, self.images.size)).eval().requires_grad_(False)
         recipe = Recipe(self.gan, self.train, self.images, self.damsm, "avg", 0)
         engine, batch, v = Engine(recipe, self.reader(), encoder, self.features.channels), self.given(), self.v()
 
@@ -109,9 +111,9 @@ class Bench:
     def sampling(self) -> Case:
         """Captions, noise and v in, the images of all stages out."""
         network = Generator(self.gan, self.images, self.damsm.dimension, self.features.channels).eval().requires_grad_(False)
-        network.to(memory_format=torch.channels_last)
+        placed(network).to(memory_format=torch.channels_last)
         reader, captions, v = self.reader(), self.given().captions, self.v()
-        noise, jitter = torch.randn(self.batch, self.gan.z), torch.randn(self.batch, self.gan.condition)
+        noise, jitter = (torch.randn(self.batch, width).to(device()) for width in (self.gan.z, self.gan.condition))
 
         @torch.no_grad()
         def work(_: int) -> None:
@@ -123,7 +125,7 @@ class Bench:
     def matching(self) -> Case:
         """One step of DAMSM's own training."""
         text, image = TextEncoder(len(self.vocabulary), self.damsm), ImageEncoder(self.damsm, self.images.size)
-        encoders = training_of_damsm.Encoders(text, image, self.vocabulary, self.damsm, 0)
+        encoders = training_of_damsm.Encoders(placed(text), placed(image), self.vocabulary, self.damsm, 0)
         encoders.train()
         optimiser, batch = torch.optim.Adam(encoders.parameters(), lr=self.damsm.lr, fused=True), self.given()
         return Case(
@@ -133,7 +135,7 @@ class Bench:
 
     def extraction(self) -> Case:
         """v of images."""
-        network, pictures = FeatureNetwork(self.features, self.images).eval().requires_grad_(False), self.pictures()
+        network, pictures = placed(FeatureNetwork(self.features, self.images)).eval().requires_grad_(False), self.pictures()
 
         @torch.no_grad()
         def work(_: int) -> None:
@@ -237,11 +239,14 @@ def main(
     gflop = counted(lambda: case.work(0))  # warms up as well
     rare = counted(lambda: case.rare(1)) if case.rare else gflop
     timer = time.perf_counter if clock == "wall" else time.process_time
-    before = roofline(batch, timer)
+    cast = Arithmetic(bench.train, device().type).cast if mode == "train" else nullcontext
+    with cast():  # the limit is that of the precision which the step computes in
+        before = roofline(batch, timer)
     seconds = median_seconds(lambda k: case.work(2 + k), steps_, timer)
     if case.rare:
         seconds += (median_seconds(lambda k: case.rare(2 + k), 1, timer) - seconds) / case.interval
-    after = roofline(batch, timer)
+    with cast():
+        after = roofline(batch, timer)
     needed = case.needed()
     whole = gflop + (rare - gflop) / case.interval
     limit = max(before["all"], after["all"])

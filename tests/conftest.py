@@ -1,5 +1,6 @@
 """What all tests share: which are left out here, and why."""
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -9,6 +10,9 @@ import yaml
 from hypothesis import settings
 
 from tests.browser import program
+
+# What is tested is compared with computations on the CPU; test_device.py looks at a GPU, and MEMGAN_DEVICE=cuda runs steps there.
+os.environ.setdefault("MEMGAN_DEVICE", "cpu")
 
 # One run of the tests means the same as the next; `pytest --hypothesis-profile explore` draws new examples.
 settings.register_profile("repeatable", deadline=None, derandomize=True)

@@ -73,7 +73,7 @@ class TrainingState:
         """The newest readable state, or None."""
         for path in sorted(self.folder.glob("*.pt"), key=lambda p: p.stat().st_mtime_ns, reverse=True):
             try:
-                state = torch.load(path, weights_only=True)
+                state = torch.load(path, weights_only=True, map_location="cpu")
             except (RuntimeError, OSError, EOFError, ValueError) as fault:
                 log.info("damaged state %s passed over (%s)", path, fault)
                 continue

@@ -87,7 +87,10 @@ def set_threads(count: int) -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(count)  # of those that are loaded later: SciPy's
     torch.set_num_threads(count)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without, products on a GPU may differ from run to run
     torch.use_deterministic_algorithms(True, warn_only=True)
+    for kind in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+        kind.fp32_precision = "ieee"  # float32 is float32 on a GPU too, unless `train.precision` says tf32
     torch.utils.deterministic.fill_uninitialized_memory = False
 
 

@@ -7,7 +7,7 @@ what was drawn before changes it.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class Batch:
     captions: list[str]
     labels: torch.Tensor
     flipped: torch.Tensor
+
+    def on(self, device: torch.device) -> "Batch":
+        """The same with what networks see, images and labels, on a device."""
+        images = [stage.to(device, non_blocking=True) for stage in self.images]
+        return replace(self, images=images, labels=self.labels.to(device, non_blocking=True))
 
 
 class TrainingBatches:

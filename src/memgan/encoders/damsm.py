@@ -16,6 +16,7 @@ from typer import Option
 from memgan import artifacts, steps
 from memgan.data.loader import Batch, TrainingBatches, to_tensor
 from memgan.data.shards import ImageFolder
+from memgan.device import beside, placed
 from memgan.encoders import fit
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.imagenet import imagenet_weights
@@ -43,7 +44,7 @@ def load_damsm(path: Path, params: Damsm, images: Images, vocabulary: Vocabulary
     encoders = TextEncoder(len(vocabulary), params), ImageEncoder(params, images.size)
     for name, encoder in zip(("text", "image"), encoders, strict=True):
         encoder.load_state_dict(fit.under(name, tensors))
-        encoder.eval().requires_grad_(False)
+        placed(encoder).eval().requires_grad_(False)
     return encoders
 
 
@@ -64,7 +65,7 @@ class Encoders:
         text, image = TextEncoder(len(vocabulary), params), ImageEncoder(params, images.size)
         if params.image_encoder == "inception_v3":
             image.trunk.load_imagenet(imagenet_weights("inception_v3"))
-        return cls(text, image, vocabulary, params, seed)
+        return cls(placed(text), placed(image), vocabulary, params, seed)
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is trained."""
@@ -82,8 +83,14 @@ class Encoders:
 
     def loss(self, images: Tensor, captions: list[str], labels: Tensor, rng: np.random.Generator | None = None) -> Tensor:
         """L_DAMSM of images [B, 3, H, W] with their captions; `rng` draws the words of captions that are too long."""
+        tokens, lengths = self.tokens(captions, rng)
+        seen, told = self.image(beside(self.image, images)), self.text(tokens, lengths)
+        return damsm_loss(seen, told, mask_of(lengths, self.params.words), beside(self.image, labels), self.params)
+
+    def tokens(self, captions: list[str], rng: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The captions' words and lengths, for the text encoder."""
         tokens, lengths = self.vocabulary.encode(captions, self.params.words, rng)
-        return damsm_loss(self.image(images), self.text(tokens, lengths), mask_of(lengths, self.params.words), labels, self.params)
+        return beside(self.text, tokens), beside(self.text, lengths)
 
 
 def train_step(encoders: Encoders, optimizer: torch.optim.Optimizer, batch: Batch, step: int) -> float:
@@ -131,10 +138,10 @@ class Held:
         for part in torch.arange(len(self.rows)).split(encoders.params.batch):
             captions = [self.captions[i] for i in part]
             losses.append(encoders.loss(self.images[part], captions, self.labels[part]) * len(part))
-            globals_.append(encoders.image(self.images[part])[1])
-            sentences.append(encoders.text(*encoders.vocabulary.encode(captions, encoders.params.words))[1])
+            globals_.append(encoders.image(beside(encoders.image, self.images[part]))[1])
+            sentences.append(encoders.text(*encoders.tokens(captions))[1])
         encoders.train()
-        scores = sentence_scores(torch.cat(globals_), torch.cat(sentences))
+        scores = sentence_scores(torch.cat(globals_), torch.cat(sentences)).cpu()
         same = (self.labels[:, None] == self.labels[None, :]).fill_diagonal_(False)
         hits = scores.masked_fill(same, -torch.inf).argmax(dim=1) == torch.arange(len(self.rows))
         return float(sum(losses)) / len(self.rows), float(hits.float().mean())

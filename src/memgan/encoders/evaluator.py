@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typer import Option
 
 from memgan import artifacts, steps
+from memgan.device import beside, placed
 from memgan.encoders import fit
 from memgan.encoders.blocks import conv_block, halvings
 from memgan.encoders.examples import Heads, Renderings, examples
@@ -70,7 +71,7 @@ def load_evaluator(path: Path) -> Evaluator:
     params = manifest["params"]
     network = Evaluator(params["evaluator"]["width"], params["evaluator"]["features"], params["images"]["size"], manifest["heads"])
     network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    return placed(network).eval().requires_grad_(False)
 
 
 def worn(images: Tensor) -> Tensor:
@@ -93,7 +94,8 @@ def train(network: Evaluator, source, params: encoders.Evaluator, seed: int) -> 
             images, targets = source.batch_at(step)
             fit.reseed(seed, "evaluator", step)
             fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
-            heads = network.logits(worn(images)).values()
+            images, targets = beside(network, worn(images)), beside(network, targets)
+            heads = network.logits(images).values()
             loss = sum(F.cross_entropy(logits, targets[:, i]) for i, logits in enumerate(heads)) / len(network.heads)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -105,8 +107,8 @@ def train(network: Evaluator, source, params: encoders.Evaluator, seed: int) -> 
 @torch.no_grad()
 def accuracy(network: Evaluator, images: Tensor, targets: Tensor) -> dict[str, float]:
     """Share of right answers of each head, for images [n, 3, size, size] and values int64 [n, heads]."""
-    answers = network.eval().logits(images).values()
-    right = [float((logits.argmax(dim=1) == targets[:, i]).float().mean()) for i, logits in enumerate(answers)]
+    answers = network.eval().logits(beside(network, images)).values()
+    right = [float((logits.argmax(dim=1).cpu() == targets[:, i]).float().mean()) for i, logits in enumerate(answers)]
     return dict(zip(network.heads, right, strict=True))
 
 
@@ -123,7 +125,7 @@ def main(
     steps.set_threads(settings.value("threads"))
     source = examples(world, images, geometry, Vocabulary.load(vocabulary), params, seed)
     fit.reseed(seed, "evaluator")
-    network = Evaluator(params.width, params.features, geometry.size, source.heads)
+    network = placed(Evaluator(params.width, params.features, geometry.size, source.heads))
     train(network, source, params, seed)
     used = {"evaluator": params.model_dump(), "images": geometry.model_dump()}
     manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed) | {"heads": source.heads}

@@ -15,6 +15,7 @@ from typer import Option
 
 from memgan import artifacts, steps
 from memgan.data.loader import TrainingBatches
+from memgan.device import beside, placed
 from memgan.encoders import fit
 from memgan.encoders.blocks import halvings
 from memgan.encoders.imagenet import imagenet_weights, normalised
@@ -81,7 +82,7 @@ def load_vgg(path: Path, params: Features, images: Images) -> FeatureNetwork:
     tensors, _ = fit.read_network(path, STEP, expected)
     network = FeatureNetwork(params, images)
     network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False)
+    return placed(network).eval().requires_grad_(False)
 
 
 def bags(rows: list[dict], vocabulary: Vocabulary) -> Tensor:
@@ -102,14 +103,16 @@ def train_small(network: FeatureNetwork, batches: TrainingBatches, vocabulary: V
     words, targets = nn.Linear(params.channels, len(vocabulary)), bags(batches.source.rows, vocabulary)
     nn.init.zeros_(words.weight)
     words.bias.data.copy_(targets.mean(dim=0).clamp(RARE, 1 - RARE).logit())
+    words, targets = words.to(next(network.parameters()).device), beside(network, targets)
     optimizer = torch.optim.Adam([*network.parameters(), *words.parameters()], lr=params.lr)
     total, mean = round(params.epochs * batches.steps_per_epoch), float("nan")
     for epoch, start, stop in fit.spans(params.epochs, batches.steps_per_epoch):
         began, losses = perf_counter(), []
         for step, batch in enumerate(batches.stream(start, stop), start):
             fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
-            logits = words(network(batch.images[-1]).mean(dim=(2, 3)))
-            loss = F.binary_cross_entropy_with_logits(logits, targets[batch.rows], reduction="sum") / len(batch.rows)
+            logits = words(network(beside(network, batch.images[-1])).mean(dim=(2, 3)))
+            said = targets[beside(network, batch.rows)]
+            loss = F.binary_cross_entropy_with_logits(logits, said, reduction="sum") / len(batch.rows)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -137,7 +140,7 @@ def main(
         network.layers.load_state_dict({name: weights[name] for name in network.layers.state_dict()})
     else:
         batches = TrainingBatches(images, geometry, 1, params.batch, artifacts.seed_of(seed, "vgg images"))
-        train_small(network, batches, Vocabulary.load(vocabulary), params)
+        train_small(placed(network), batches, Vocabulary.load(vocabulary), params)
     used = {"features": params.model_dump(), "images": geometry.model_dump()}
     manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed)
     artifacts.save_tensors(out, network.state_dict(), manifest)

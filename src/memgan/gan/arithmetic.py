@@ -18,14 +18,17 @@ SMALLEST = 1e-4  # a scale below this has seen nothing but infinite gradients
 class Arithmetic:
     """What `train.precision`, `train.compile`, `train.channels_last` and `train.fused` ask for."""
 
-    def __init__(self, train: Train):
-        self.train = train
-        self.dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[train.precision]
-        self.scaler = torch.amp.GradScaler("cpu", enabled=train.precision == "float16")
+    def __init__(self, train: Train, device: str = "cpu"):
+        self.train, self.device = train, device
+        self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(train.precision)
+        self.scaler = torch.amp.GradScaler(device, enabled=train.precision == "float16")
+        if train.precision == "tf32":
+            for kind in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
+                kind.fp32_precision = "tf32"
 
     def cast(self, exact: bool = False) -> AbstractContextManager:
         """Where convolutions and matrix products run in the lower precision, unless they must be `exact`."""
-        return nullcontext() if exact or self.dtype is None else torch.autocast("cpu", self.dtype)
+        return nullcontext() if exact or self.dtype is None else torch.autocast(self.device, self.dtype)
 
     def fast(self, function: F) -> F:
         """The function, compiled if asked for."""

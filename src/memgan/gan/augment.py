@@ -43,13 +43,11 @@ def colour(images: Tensor, chance: Chance) -> Tensor:
 
 def translate(images: Tensor, chance: Chance, share: float = 0.125) -> Tensor:
     """Shifts each image by whole pixels, up to `share` of its side in each direction; what comes in is 0, the middle grey."""
-    count, _, side, _ = images.shape
+    side = images.shape[-1]
     reach = round(side * share)
-    shift = chance.whole(-reach, reach + 1)
-    rows, columns = (torch.arange(side)[None] + shift).clamp(-1, side) + 1  # B x p, indices into the padded image
-    padded = torch.nn.functional.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)  # B x p+2 x p+2 x 3
-    moved = padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)
+    places = chance.whole(0, 2 * reach + 1).flatten(1).tolist()  # top and left of each window in the padded image
+    padded = torch.nn.functional.pad(images, (reach, reach, reach, reach))
+    return torch.stack([image[:, y : y + side, x : x + side] for image, y, x in zip(padded, *places, strict=True)])
 
 
 def cut_out(images: Tensor, chance: Chance, share: float = 0.5) -> Tensor:
@@ -59,4 +57,4 @@ def cut_out(images: Tensor, chance: Chance, share: float = 0.5) -> Tensor:
     corner = chance.whole(0, side + (1 - size % 2)) - size // 2
     inside = (torch.arange(side)[None] >= corner) & (torch.arange(side)[None] < corner + size)  # 2 x B x p
     hole = inside[0, :, :, None] & inside[1, :, None, :]  # B x p x p
-    return images * ~hole[:, None]
+    return images * ~hole[:, None].to(images.device)

@@ -19,7 +19,7 @@ from memgan.encoders.image import ImageEncoder
 from memgan.encoders.matching import damsm_loss
 from memgan.errors import InputError
 from memgan.gan.arithmetic import Arithmetic, widened
-from memgan.gan.augment import Chance, augment
+from memgan.gan.augment import Chance, augment, translate
 from memgan.gan.blocks import initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs, Outputs
@@ -30,6 +30,8 @@ from memgan.gan.whitening import Whitening
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm
 from memgan.params.gan import Gan, Pooling, Train
+
+JITTER = 2  # pixels that the images of the DAMSM loss are shifted by at most, with `train.damsm_jitter`
 
 
 class Recipe(NamedTuple):
@@ -47,7 +49,7 @@ class Engine:
     """Networks, optimisers and the step. `reader` and `image_encoder` are frozen; `channels` is C of v.
 
     `steps` is how many the whole training has, for `train.cooldown`; 0 if the rates stay. `norms` are the last step's gradient
-    norms by network. With several `processes`, a step's images and v are this one's share.
+    norms by network. With several `processes`, a step's images and v are this one's share. All runs where `image_encoder` is.
     """
 
     def __init__(
@@ -60,14 +62,15 @@ class Engine:
         steps: int = 0,
     ):
         self.recipe, self.reader, self.image_encoder, self.steps = recipe, reader, image_encoder, steps
-        self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train)
+        self.device = next(image_encoder.parameters()).device
+        self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train, self.device.type)
         gan, train, dimension = recipe.gan, recipe.train, recipe.damsm.dimension
         self.generator = Generator(gan, recipe.images, dimension, channels)
         self.discriminators = nn.ModuleList(Discriminator(side, gan, recipe.pooling, dimension) for side in self.generator.sides)
         start = torch.Generator().manual_seed(seed_of(recipe.seed, "initialise"))
         for network in (self.generator, *self.discriminators):
             initialise(network, start)
-            self.arithmetic.laid_out(self.processes.joined(network))
+            self.arithmetic.laid_out(self.processes.joined(network).to(self.device))
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimisers = [adam(self.generator, train.lr_g, train), *(adam(d, train.lr_d, train) for d in self.discriminators)]
         self.norms: dict[str, float] = {}
@@ -93,6 +96,7 @@ class Engine:
         self._set_rates(step)
         seed = seed_of(self.recipe.seed, "step", step)
         rng = torch.Generator().manual_seed(seed)
+        batch = batch.on(self.device)
         texts = self.reader(batch.captions, np.random.default_rng(seed))
         with self.arithmetic.cast():
             made = self._draw(self.inputs(texts, feature, rng))
@@ -118,7 +122,8 @@ class Engine:
         count, share = len(texts.sentence), self.processes.share
         noise = torch.randn(count, self.recipe.gan.z, generator=rng)
         jitter = torch.randn(count, self.recipe.gan.condition, generator=rng)
-        return Inputs(share(texts.sentence), share(texts.mean), share(noise), share(jitter), feature)
+        here = (share(drawn).to(self.device) for drawn in (noise, jitter))
+        return Inputs(share(texts.sentence), share(texts.mean), *here, feature.to(self.device))
 
     def _shown(self, images: Tensor, rng: torch.Generator) -> Tensor:
         if self.recipe.train.augment == "none":
@@ -159,7 +164,7 @@ class Engine:
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
         if train.damsm_weight > 0:
-            matching = self._matching(batch, made, texts)
+            matching = self._matching(batch, made, texts, rng)
             terms["damsm"] = matching.item()
             total = total + train.damsm_weight * matching
         terms = self._descend("g", self.optimisers[0], total, terms, step)
@@ -180,18 +185,28 @@ class Engine:
         self.arithmetic.update(optimiser)
         return terms
 
-    def _matching(self, batch: Batch, made: Outputs, texts: Texts) -> Tensor:
+    def _matching(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator) -> Tensor:
         """L_DAMSM of the last stage's images, or summed over all stages', enlarged to the last size."""
         size, last = self.recipe.images.size, made.images[-1:]
         chosen = last if self.recipe.train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
         heard = (texts.words, texts.sentence)
         losses = []
         for images in chosen:
+            images = self._jittered(images, rng)
             with self.arithmetic.cast():
                 regions, whole = self.image_encoder(images)
             seen = self.processes.gathered(widened(regions)), self.processes.gathered(widened(whole))
             losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.recipe.damsm))
         return torch.stack(losses).sum()
+
+    def _jittered(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """What the encoder of the DAMSM loss sees of images, by `train.damsm_jitter`."""
+        if not (spread := self.recipe.train.damsm_jitter):
+            return images
+        count = len(images) * self.processes.size
+        chance = Chance(rng, count, self.processes.part(count))
+        noise = self.processes.share(torch.randn((count, *images.shape[1:]), generator=rng)).to(images)
+        return translate(images, chance, JITTER / images.shape[-1]) + spread * noise
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memgan.artifacts import load_tensors
+from memgan.device import placed
 from memgan.errors import InputError
 from memgan.gan.blocks import ACM, ResidualBlock, UpBlock, conv3x3
 from memgan.gan.whitening import Whitening
@@ -170,4 +171,4 @@ def load_generator(path: Path, gan: Gan, images: Images) -> tuple[Generator, Map
     if {k: v.shape for k, v in generator.state_dict().items()} != {k: v.shape for k, v in tensors.items()}:
         raise InputError(f"{path}: trained with other `gan` or `images` entries than params.yaml has now; train again")
     generator.load_state_dict(tensors, assign=True)
-    return generator.eval().requires_grad_(False).to(memory_format=torch.channels_last), manifest
+    return placed(generator).eval().requires_grad_(False).to(memory_format=torch.channels_last), manifest

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from memgan import device
 from memgan.steps import log
 
 SWITCH = "MEMGAN_LIVE"
@@ -122,7 +123,7 @@ class Clock:
             "eta_s": round((self.last - done) * self.batch / pace) if pace else None,
             "seconds": round(self.seconds, 1),
             "idle": round(self.idle, 4),
-            "memory_gb": round(memory(), 3),
+            **{name: round(value, 3) for name, value in memory().items()},
             "time": round(time.time()),
             "terms": {name: float(f"{value:.5g}") for name, value in terms.items()},
         }
@@ -155,6 +156,7 @@ class Stop:
             signal.signal(number, handler)
 
 
-def memory() -> float:
-    """Largest memory that this process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+def memory() -> dict[str, float]:
+    """Largest memory that this process has held, in GB: `memory_gb`, and `gpu_memory_gb` where it computes on one."""
+    held = {"memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
+    return held | ({"gpu_memory_gb": on_gpu} if (on_gpu := device.memory()) else {})

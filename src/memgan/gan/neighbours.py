@@ -8,6 +8,7 @@ from torch import Tensor
 
 from memgan.data.loader import Batch
 from memgan.data.shards import ImageFolder
+from memgan.device import beside
 from memgan.encoders.vgg import FeatureNetwork
 from memgan.gan.engine import Recipe
 from memgan.gan.texts import TextReader
@@ -52,5 +53,5 @@ class Neighbours:
             pairs = zip(rows.tolist(), batch.captions[part], strict=True)
             return self.store.v(torch.tensor([self.found[pair] for pair in pairs]))
         if self.network is not None:
-            return self.network(batch.images[-1])
+            return self.network(beside(self.network, batch.images[-1]))
         return self.store.v(rows, batch.flipped[part])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import pad
 
+from memgan.device import device
 from memgan.errors import InputError
 from memgan.gan.arithmetic import widened
 
@@ -157,8 +158,14 @@ def start(count: int, batch: int) -> Processes:
         raise InputError(f"params.yaml: train.processes is {count}, but the launcher started {there}; make them agree")
     if count == 1:
         return Processes()
-    dist.init_process_group("gloo")
+    dist.init_process_group(backend(int(os.environ.get("LOCAL_WORLD_SIZE", count))))
     return Processes(dist.get_rank(), count)
+
+
+def backend(here: int) -> str:
+    """How `here` processes of a machine talk: by NCCL where each has its own GPU, else by Gloo, which can share one."""
+    alone = device().type == "cuda" and torch.cuda.device_count() >= here
+    return "cpu:gloo,cuda:nccl" if alone else "gloo"
 
 
 def launch(count: int) -> None:

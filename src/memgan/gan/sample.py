@@ -21,6 +21,7 @@ from memgan import steps
 from memgan.artifacts import atomic_file, manifest, seed_of, write_json
 from memgan.data.loader import to_tensor, to_uint8
 from memgan.data.shards import ImageFolder
+from memgan.device import beside
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.vgg import FeatureNetwork, load_vgg
 from memgan.encoders.vocabulary import Vocabulary
@@ -74,8 +75,9 @@ def noise(seeds: list[int], z: int, condition: int) -> tuple[Tensor, Tensor]:
 def draw(generator: Generator, reader: TextReader, captions: list[str], seeds: list[int], feature: Tensor) -> list[Tensor]:
     """Images of every stage for B captions, seeds and features (B x C x h x h)."""
     texts = reader(captions)
-    z, jitter = noise(seeds, generator.gan.z, generator.gan.condition)
-    return generator(Inputs(texts.sentence, texts.mean, z, jitter, feature)).images
+    drawn = noise(seeds, generator.gan.z, generator.gan.condition)
+    here = (beside(generator, part) for part in (*drawn, feature))
+    return generator(Inputs(texts.sentence, texts.mean, *here)).images
 
 
 class Painter:
@@ -117,7 +119,8 @@ class Painter:
     @torch.no_grad()
     def own_features(self, folder: ImageFolder, rows: list[int]) -> Tensor:
         """v of images outside the bank, for the oracle: N x C x h x h."""
-        return self.network(to_tensor([folder.centre(row, self.images.size) for row in rows]))
+        pictures = to_tensor([folder.centre(row, self.images.size) for row in rows])
+        return self.network(beside(self.network, pictures))
 
     def paint(self, captions: list[str], seeds: list[int], feature: Tensor) -> list[np.ndarray]:
         """Images of every stage, uint8 N x p x p x 3, for at most `batch` captions; fewer are filled up to a whole batch."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from memgan.device import beside
 from memgan.encoders.text import TextEncoder, mask_of
 from memgan.encoders.vocabulary import Vocabulary
 
@@ -20,7 +21,7 @@ class Texts(NamedTuple):
 
 
 class TextReader:
-    """Captions in, embeddings out."""
+    """Captions in, embeddings out, on the device of the encoder."""
 
     def __init__(self, vocabulary: Vocabulary, encoder: TextEncoder, words: int):
         self.vocabulary, self.encoder, self.words = vocabulary, encoder, words
@@ -28,6 +29,6 @@ class TextReader:
     @torch.no_grad()
     def __call__(self, captions: list[str], rng: np.random.Generator | None = None) -> Texts:
         """Encodes captions; with `rng`, longer ones keep a random subset of their words, as in training."""
-        tokens, lengths = self.vocabulary.encode(captions, self.words, rng)
+        tokens, lengths = (beside(self.encoder, part) for part in self.vocabulary.encode(captions, self.words, rng))
         words, sentence = self.encoder(tokens, lengths)
         return Texts(words, sentence, mask_of(lengths, self.words), words.sum(dim=2) / lengths[:, None])

@@ -132,7 +132,7 @@ def resumed(engine: Engine, state: TrainingState) -> tuple[int, list[dict[str, f
     saved = state.load() if state.writes else None
     source = engine.processes.told(str(state.source) if saved else None)
     if source and not state.writes:
-        saved = torch.load(str(source), weights_only=True)
+        saved = torch.load(str(source), weights_only=True, map_location="cpu")
     if saved is None:
         return 0, []
     engine.restore(saved["engine"])

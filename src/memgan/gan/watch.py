@@ -43,8 +43,8 @@ class Showcase:
         rng = torch.Generator().manual_seed(seed_of(self.engine.recipe.seed, "showcase"))
         noise, jitter = torch.randn(count, gan.z, generator=rng), torch.randn(count, gan.condition, generator=rng)
         texts = self.engine.reader(self.captions)
-        inputs = Inputs(texts.sentence, texts.mean, noise, jitter, self.store.v(self.rows))
-        images = to_uint8(self.engine.average(inputs).images[-1])
+        here = (drawn.to(self.engine.device) for drawn in (noise, jitter, self.store.v(self.rows)))
+        images = to_uint8(self.engine.average(Inputs(texts.sentence, texts.mean, *here)).images[-1])
         side = images.shape[1]
         grid = images.reshape(GRID, GRID, side, side, 3).transpose(0, 2, 1, 3, 4)  # down, y, across, x, colour
         return np.ascontiguousarray(grid.reshape(GRID * side, GRID * side, 3))
@@ -79,7 +79,7 @@ class Watch:
         in_log = done % self.often == 0 or done == self.clock.last
         if in_log:
             pace = self.clock.pace(done)
-            log.info("step %d of %d, %.3g images/s, %.2f GB: %s", done, self.clock.last, pace, memory(), said)
+            log.info("step %d of %d, %.3g images/s, %s: %s", done, self.clock.last, pace, held(), said)
         if step % self.every == 0 or in_log:
             self.curves.point(step, self._points(done, terms), self._sheet() if in_log else None)
         if self.clock.due():
@@ -92,7 +92,8 @@ class Watch:
     def _points(self, done: int, terms: Mapping[str, float]) -> dict[str, float]:
         losses = {f"r1/{name[3:]}" if name.startswith("r1_") else f"loss/{name}": value for name, value in terms.items()}
         norms = {f"gradient/{name}": value for name, value in self.engine.norms.items() if math.isfinite(value)}
-        return losses | norms | {"speed/images_per_s": self.clock.pace(done), "speed/memory_gb": memory()}
+        speed = {"images_per_s": self.clock.pace(done), **memory()}
+        return losses | norms | {f"speed/{name}": value for name, value in speed.items()}
 
     def leave(self, done: int, terms: Mapping[str, float], why: str) -> NoReturn:
         """Ends the program after a signal: the state of this step is saved."""
@@ -106,4 +107,9 @@ class Watch:
         self.state.tell(clock.progress(clock.last, terms, "finished"))
         if clock.last > clock.first:
             log.info("trained %d steps in %.0f s, %.3g images/s", clock.last - clock.first, clock.seconds, clock.pace(clock.last))
-            log.info("waited for data %.1f s, %.1f %% of the time; memory %.2f GB", clock.waited, 100 * clock.idle, memory())
+            log.info("waited for data %.1f s, %.1f %% of the time; memory %s", clock.waited, 100 * clock.idle, held())
+
+
+def held() -> str:
+    """Largest memory so far, in words: `2.31 GB`, or `2.31 GB and 5.20 GB of the GPU`."""
+    return " and ".join(f"{gb:.2f} GB{' of the GPU' * name.startswith('gpu')}" for name, gb in memory().items())

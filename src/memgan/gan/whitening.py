@@ -26,9 +26,10 @@ class Whitening(nn.Module):
     @torch.no_grad()
     def fit(self, embeddings: Tensor) -> None:
         """Takes mean and covariance of N x D embeddings, in float64."""
-        values, vectors = torch.linalg.eigh(torch.cov(embeddings.double().T, correction=min(1, len(embeddings) - 1)))
+        embeddings = embeddings.double().cpu()  # the same matrix whatever the device
+        values, vectors = torch.linalg.eigh(torch.cov(embeddings.T, correction=min(1, len(embeddings) - 1)))
         scales = (values.clamp(min=0) + max(FLOOR * float(values.max()), LEAST)).rsqrt()
-        self.mean.copy_(embeddings.double().mean(dim=0))
+        self.mean.copy_(embeddings.mean(dim=0))
         self.matrix.copy_((vectors * scales) @ vectors.T)
 
     def forward(self, embeddings: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from typer import Option
 from memgan import artifacts, steps
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
+from memgan.device import beside
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.vocabulary import Vocabulary
@@ -188,7 +189,7 @@ def image_keys(folder: ImageFolder, encoder: ImageEncoder, size: int, batch: int
     found: dict[str, list[Tensor]] = {"globals": [], "regions": [], "pooled": []}
     for first in range(start, stop, batch):
         images = to_tensor([folder.centre(row, size) for row in range(first, min(first + batch, stop))])
-        regions, globals_ = encoder(images)  # [B, D, h, w], [B, D]
+        regions, globals_ = (part.cpu() for part in encoder(beside(encoder, images)))  # [B, D, h, w], [B, D]
         found["globals"].append(F.normalize(globals_, dim=1).half())
         found["regions"].append(regions.flatten(2).transpose(1, 2).half())  # [B, R, D]
         found["pooled"].append(pool(regions).half())
@@ -204,7 +205,7 @@ def pool(regions: Tensor) -> Tensor:
 def parts_of(folder: ImageFolder, captions: CaptionEncoder, encoder: ImageEncoder, geometry: Images, batch: int) -> list[Part]:
     """The bank's two parts, and how each shard of them is made."""
     with torch.no_grad():
-        blank = encoder(torch.zeros(1, 3, geometry.size, geometry.size))[0]  # [1, D, h, w]
+        blank = encoder(beside(encoder, torch.zeros(1, 3, geometry.size, geometry.size)))[0]  # [1, D, h, w]
     most = max(len(row["captions"]) for row in folder.rows)
     return [
         Part(

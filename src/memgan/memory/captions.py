@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from memgan.device import beside
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import UNKNOWN, Vocabulary, words_of
 from memgan.errors import InputError
@@ -51,8 +52,8 @@ class CaptionEncoder:
         for length in lengths.unique():
             for rows in torch.nonzero(lengths == length)[:, 0].split(CHUNK):
                 filled = torch.cat([rows, rows[:1].expand(CHUNK - len(rows))])
-                w, s = self.encoder(tokens[filled], lengths[filled])  # [CHUNK, D, L], [CHUNK, D]
-                words[rows], sentences[rows] = w[: len(rows)].transpose(1, 2), s[: len(rows)]
+                w, s = self.encoder(beside(self.encoder, tokens[filled]), lengths[filled])  # [CHUNK, D, L], [CHUNK, D]
+                words[rows], sentences[rows] = w[: len(rows)].transpose(1, 2).cpu(), s[: len(rows)].cpu()
         return Encoded(F.normalize(sentences, dim=1).numpy(), words.numpy(), lengths.numpy())
 
     def refuse_unreadable(self, captions: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from typer import Option
 from memgan import artifacts, steps
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
+from memgan.device import beside
 from memgan.encoders.vgg import FeatureNetwork, load_vgg
 from memgan.memory.shards import Part, Shards, build
 from memgan.params.data import Images
@@ -52,8 +53,8 @@ def features_of(folder: ImageFolder, network: FeatureNetwork, size: int, batch: 
     """v of the centre crops of images start..stop-1: {"v": float16 [stop - start, 2, C, h, h]}, axis 1 = plain, mirrored."""
     found = []
     for first in range(start, stop, batch):
-        images = to_tensor([folder.centre(row, size) for row in range(first, min(first + batch, stop))])
-        found.append(torch.stack([network(images).half(), network(images.flip(-1)).half()], dim=1))
+        images = beside(network, to_tensor([folder.centre(row, size) for row in range(first, min(first + batch, stop))]))
+        found.append(torch.stack([network(images).half(), network(images.flip(-1)).half()], dim=1).cpu())
     return {"v": torch.cat(found)}
 
 

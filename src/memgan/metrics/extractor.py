@@ -17,6 +17,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 from torch_fidelity.utils import create_feature_extractor, get_featuresdict_from_dataset
 
+from memgan.device import device
 from memgan.encoders.image import InceptionTrunk
 from memgan.encoders.imagenet import imagenet_weights
 from memgan.encoders.published import weights_file
@@ -137,7 +138,7 @@ def extract(name: str, images: Dataset) -> dict[str, Tensor]:
 
     The log says so, with the images' name if they have one.
     """
-    cuda = torch.cuda.is_available()
+    cuda = device().type == "cuda"
     outputs = OUTPUTS[name.partition(":")[0]]
     more = {"feature_extractor_weights_path": str(compat_weights())} if name == COMPAT else {}
     network = create_feature_extractor(name, list(outputs), cuda=cuda, verbose=False, **more)

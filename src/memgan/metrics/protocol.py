@@ -21,6 +21,7 @@ from memgan.data.download import local
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.grammar import ABSENT
 from memgan.data.worlds.known import WORLDS
+from memgan.device import beside
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.evaluator import load_evaluator
 from memgan.encoders.text import TextEncoder
@@ -172,7 +173,7 @@ class Protocol:
         parts = []
         for start in range(0, len(captions), BATCH):
             tokens, lengths = self.vocabulary.encode(list(captions[start : start + BATCH]), self.damsm_block.words)
-            parts.append(encoder(tokens, lengths)[1])
+            parts.append(encoder(beside(encoder, tokens), lengths)[1].cpu())
         return torch.cat(parts).float()
 
 

@@ -58,6 +58,11 @@ class Train(Block):
     ema: float = entry("decay of the averaged generator, which is what is sampled; lineage 0.999", ge=0, lt=1)
     damsm_weight: float = entry("lambda1; lineage 5 on CUB, 50 on COCO", ge=0)
     damsm_stages: Literal["last", "all"] = entry("stages with the DAMSM loss; eq. (1) has it per stage, the lineage in the last")
+    damsm_jitter: float = entry(
+        "spread of the noise on images that the DAMSM loss sees, which are also shifted by up to 2 px; paper 0 "
+        "[ours: a generator else writes for the encoder what no eye sees]",
+        ge=0,
+    )
     kl_weight: float = entry("of the conditioning augmentation's KL term; lineage 1", ge=0)
     wrong_caption: bool = entry("matching-aware term: real image, wrong caption [lineage]")
     r1_gamma: float = entry(
@@ -66,8 +71,8 @@ class Train(Block):
     r1_interval: int = entry("steps between R1 terms, each weighted by the interval", ge=1)
     neighbours: Literal["own", "retrieved", "retrieved_excluding_self"] = entry("whose v a training caption gets; paper own")
     augment: Literal["none", "diffaugment"] = entry("of what the discriminators see; paper none")
-    precision: Literal["float32", "bfloat16", "float16"] = entry(
-        "of convolutions and matrix products; float16 with a loss scale; R1 is always computed in float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = entry(
+        "of convolutions and matrix products; tf32: a GPU's, 10 bits of mantissa; float16 with a loss scale; R1 never in 16 bits"
     )
     compile: bool = entry("torch.compile on generator and discriminators; needs a C++ compiler; not for the steps with R1")
     channels_last: bool = entry("memory layout of the networks")

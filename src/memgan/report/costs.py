@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from memgan.device import device as found
 from memgan.encoders.image import ImageEncoder
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
@@ -116,7 +117,7 @@ def measured_tflops(seconds: float = 2.0) -> float:
     """10^12 floating-point operations a second that this machine does in 3x3 convolutions, forward and backward, in float32."""
     from time import perf_counter
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = found().type
     batch, width, side = (64, 128, 64) if device == "cuda" else (8, 64, 32)
     layer = nn.Conv2d(width, width, 3, padding=1, bias=False, device=device)
     images = torch.randn(batch, width, side, side, device=device, requires_grad=True)

@@ -61,7 +61,7 @@ def test_rates_fall_in_a_line_to_nothing(cooldown: float, shares: list[float]) -
         assert found == pytest.approx([8e-4 * share, *[4e-4 * share] * 3])
 
 
-@pytest.mark.parametrize("changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}])
+@pytest.mark.parametrize("changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}, {"damsm_jitter": 0.1}])
 def test_a_resumed_training_ends_in_the_same_bits(changed: dict) -> None:
     straight = engine(train={"r1_interval": 2} | changed)
     curve = run(straight, 0, 6)
@@ -134,7 +134,13 @@ def test_lazy_r1_runs_only_in_its_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    "switch", [{"train": {"damsm_weight": 0.0}}, {"train": {"damsm_stages": "all"}}, {"train": {"wrong_caption": False}}]
+    "switch",
+    [
+        {"train": {"damsm_weight": 0.0}},
+        {"train": {"damsm_stages": "all"}},
+        {"train": {"damsm_jitter": 0.1}},
+        {"train": {"wrong_caption": False}},
+    ],
 )
 def test_loss_switches_change_the_step(switch: dict) -> None:
     plain, other = run(engine(), 0, 2), run(engine(**switch), 0, 2)
