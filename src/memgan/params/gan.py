@@ -66,7 +66,7 @@ class Train(Block):
     kl_weight: float = entry("of the conditioning augmentation's KL term; lineage 1", ge=0)
     wrong_caption: bool = entry("matching-aware term: real image, wrong caption [lineage]")
     r1_gamma: float = entry(
-        "weight of R1; the paper gives none [ours: it grows with the pixels of an image, 0.1 at 32 px, 1 at 256 px]", ge=0
+        "weight of R1; the paper gives none [ours: it grows with the pixels of an image, 0.2 at 32 px, 1 at 256 px]", ge=0
     )
     r1_interval: int = entry("steps between R1 terms, each weighted by the interval", ge=1)
     neighbours: Literal["own", "retrieved", "retrieved_excluding_self"] = entry("whose v a training caption gets; paper own")
