@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
-from memgan.gan.blocks import initialise
+from memgan.gan.blocks import ACM, initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
 from memgan.gan.texts import TextReader
@@ -41,10 +41,10 @@ def residual(x: np.ndarray, w: Weights, name: str, kind: str, training: bool) ->
     return x + norm(conv(inner, w[f"{name}.3.weight"]), kind, w, f"{name}.4", training)
 
 
-def combined(hidden: np.ndarray, feature: np.ndarray, w: Weights, name: str) -> np.ndarray:
-    """h * W(v) + b(v)."""
+def combined(hidden: np.ndarray, feature: np.ndarray, w: Weights, name: str, start: float) -> np.ndarray:
+    """h * W(v) + b(v); `start` is a constant part of W."""
     seen = conv(feature, w[f"{name}.inner.weight"])
-    return hidden * conv(seen, w[f"{name}.scale.weight"]) + conv(seen, w[f"{name}.shift.weight"])
+    return hidden * (conv(seen, w[f"{name}.scale.weight"]) + start) + conv(seen, w[f"{name}.shift.weight"])
 
 
 def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: bool) -> tuple[list[np.ndarray], ...]:
@@ -62,7 +62,7 @@ def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: b
     hidden = hidden.reshape(len(v), gan.ngf * 2**ups, 4, 4)
     for k in range(ups):
         hidden = up_block(hidden, w, f"first.ups.{k}", gan.norm, training)
-    images, feature = [], v
+    images, feature, start = [], v, float(gan.acm_start == "identity")
     for stage, side in enumerate(sides):
         below = feature
         if gan.image_features:
@@ -72,13 +72,22 @@ def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: b
                 feature = up_block(feature, w, name, gan.norm, training)
         if stage > 0:
             name = f"nexts.{stage - 1}"
-            hidden = combined(hidden, below, w, f"{name}.acm") if gan.image_features else hidden
+            hidden = combined(hidden, below, w, f"{name}.acm", start) if gan.image_features else hidden
             for k in range(gan.residual_blocks):
                 hidden = residual(hidden, w, f"{name}.residuals.{k}.body", gan.norm, training)
             hidden = up_block(hidden, w, f"{name}.up", gan.norm, training)
-        shown = combined(hidden, feature, w, f"heads.{stage}.acm") if gan.image_features else hidden
+        shown = combined(hidden, feature, w, f"heads.{stage}.acm", start) if gan.image_features else hidden
         images.append(np.tanh(conv(shown, w[f"heads.{stage}.rgb.weight"])))
     return images, mean, log_variance
+
+
+@torch.no_grad()
+def moved(network: Generator, rng: torch.Generator) -> None:
+    """ACMs that start as the identity, as if they had been trained a little: else their W and b(v) would be seen nowhere."""
+    for layer in network.modules():
+        if isinstance(layer, ACM) and layer.identity:
+            layer.scale.weight.normal_(0, 0.3, generator=rng)
+            layer.shift.weight.normal_(0, 0.3, generator=rng)
 
 
 @pytest.mark.parametrize(("dtype", "bound"), PRECISION)
@@ -90,20 +99,22 @@ def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: b
     ngf=st.integers(1, 3),
     text=st.sampled_from(["sentence", "both"]),
     whiten=BOTH,
+    acm_start=st.sampled_from(["lineage", "identity"]),
     image_features=BOTH,
     global_feature=BOTH,
     seed=st.integers(0, 99),
 )
-def test_generator(dtype, bound, stages, kind, residual_blocks, ngf, text, whiten, image_features, global_feature, seed):
+def test_generator(dtype, bound, stages, kind, residual_blocks, ngf, text, whiten, acm_start, image_features, global_feature, seed):
     """In training, where BatchNorm uses the batch, and after it, where it uses the running statistics that follow."""
     gan = gan_block(
         stages=stages, norm=kind, residual_blocks=residual_blocks, ngf=ngf, text=text, whiten=whiten, z=Z, condition=CONDITION,
-        image_features=image_features, global_feature=global_feature, acm_width=3,
+        image_features=image_features, global_feature=global_feature, acm_width=3, acm_start=acm_start,
     )  # fmt: skip
     size = 8 << (stages - 1)
     rng = torch.Generator().manual_seed(seed)
     network = Generator(gan, images_block(size=size, short_side=size), D, C)
     initialise(network, rng)
+    moved(network, rng)
     network.to(dtype)
     for whitening in (part for part in network.modules() if isinstance(part, Whitening)):
         whitening.fit(torch.randn(50, D, generator=rng) + 1)

@@ -43,6 +43,7 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "gan.z": (100, 100),
     "gan.condition": (100, 100),
     "gan.whiten": (False, False),
+    "gan.acm_start": ("lineage", "lineage"),
     "gan.ngf": (32, 48),
     "gan.ndf": (64, 96),
     "gan.residual_blocks": (2, 3),

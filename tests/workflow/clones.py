@@ -102,11 +102,14 @@ class Clone:
         process = self.started(command, **env)
         self.wait_for(sign, process)
         time.sleep(after)
-        family = [process, *psutil.Process(process.pid).children(recursive=True)] if process.poll() is None else []
-        for member in family:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        for member in (process, *family):
             with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                 member.kill()
         process.wait()
+        # Orphans are reaped by the system in its own time; until then DVC takes the holder of its lock for alive.
+        _, left = psutil.wait_procs(family, timeout=60)
+        assert not left, f"killed, and not gone after a minute: {left}"
 
     def started(self, command: str, **env: str) -> subprocess.Popen[str]:
         """A command that goes on beside the test; both streams in its `stdout`."""

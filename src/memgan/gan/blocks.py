@@ -90,10 +90,14 @@ class ACM(nn.Module):
 
     The image feature v passes one convolution, of which two more give the scale W and the shift b, so that the feature chooses
     where the hidden map of the text is kept and what is added.
+
+    Started like all convolutions, W has a mean of 0 and flips every second number of h, anew at each of the ACMs that h passes.
+    With `identity`, 1 belongs to W, and `initialise` lets both convolutions start from 0: at first h passes unchanged.
     """
 
-    def __init__(self, channels: int, feature: int, inner: int):
+    def __init__(self, channels: int, feature: int, inner: int, identity: bool = False):
         super().__init__()
+        self.identity = identity
         self.inner = conv3x3(feature, inner)
         self.scale = conv3x3(inner, channels)
         self.shift = conv3x3(inner, channels)
@@ -101,7 +105,8 @@ class ACM(nn.Module):
     def forward(self, hidden: Tensor, feature: Tensor) -> Tensor:
         """hidden: B x channels x H x W; feature: B x feature x H x W."""
         inner = self.inner(feature)
-        return hidden * self.scale(inner) + self.shift(inner)
+        scale = self.scale(inner) + 1 if self.identity else self.scale(inner)
+        return hidden * scale + self.shift(inner)
 
 
 def down_block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
@@ -118,7 +123,7 @@ def same_block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Orthogonal convolutions and linear layers, BatchNorm N(1, 0.02), biases zero (lineage: `weights_init`)."""
+    """Orthogonal convolutions and linear layers, BatchNorm N(1, 0.02), biases zero (lineage: `weights_init`); ACMs as they say."""
     for layer in list(network.modules()):
         if isinstance(layer, nn.Conv2d | nn.Linear):
             _orthogonal(layer, generator)
@@ -126,6 +131,10 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             layer.weight.normal_(1.0, 0.02, generator=generator)
         if getattr(layer, "bias", None) is not None:
             layer.bias.zero_()
+    for layer in network.modules():
+        if isinstance(layer, ACM) and layer.identity:
+            layer.scale.weight.zero_()
+            layer.shift.weight.zero_()
 
 
 def _orthogonal(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:

@@ -66,12 +66,17 @@ class FirstStage(nn.Module):
         return self.ups(x.contiguous(memory_format=torch.channels_last))
 
 
+def combination(gan: Gan) -> ACM:
+    """An ACM as wide as the stages."""
+    return ACM(gan.ngf, gan.ngf, gan.acm_width, gan.acm_start == "identity")
+
+
 class NextStage(nn.Module):
     """ngf x p x p -> ngf x 2p x 2p: ACM, residual blocks, up-block."""
 
     def __init__(self, gan: Gan):
         super().__init__()
-        self.acm = ACM(gan.ngf, gan.ngf, gan.acm_width) if gan.image_features else None
+        self.acm = combination(gan) if gan.image_features else None
         self.residuals = nn.Sequential(*(ResidualBlock(gan.ngf, gan.norm) for _ in range(gan.residual_blocks)))
         self.up = UpBlock(gan.ngf, gan.ngf, gan.norm)
 
@@ -87,7 +92,7 @@ class Head(nn.Module):
 
     def __init__(self, gan: Gan):
         super().__init__()
-        self.acm = ACM(gan.ngf, gan.ngf, gan.acm_width) if gan.image_features else None
+        self.acm = combination(gan) if gan.image_features else None
         self.rgb = conv3x3(gan.ngf, 3)
 
     def forward(self, hidden: Tensor, feature: Tensor | None) -> Tensor:

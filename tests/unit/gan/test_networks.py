@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from memgan.errors import InputError
+from memgan.gan.blocks import ACM, initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs, stage_sides
 from memgan.gan.losses import discriminator_loss, generator_loss, r1_penalty
@@ -33,6 +34,16 @@ def test_stages_double_up_to_the_final_size(size: int, stages: int, side: int) -
     assert [tuple(image.shape) for image in out.images] == [(B, 3, s, s) for s in stage_sides(size, stages)]
     assert all(image.abs().max() <= 1 for image in out.images)
     assert out.mean.shape == out.log_variance.shape == (B, SMALL["condition"])
+
+
+def test_an_acm_may_start_as_the_identity() -> None:
+    hidden, feature = torch.randn(2, 5, 4, 4), torch.randn(2, 3, 4, 4)
+    for identity in (True, False):
+        acm = ACM(5, 3, 6, identity)
+        initialise(acm, torch.Generator().manual_seed(0))
+        assert torch.equal(acm(hidden, feature), hidden) == identity
+        acm(hidden, feature).square().sum().backward()
+        assert acm.scale.weight.grad.abs().max() > 0 and acm.shift.weight.grad.abs().max() > 0  # and moves on from there
 
 
 def test_too_many_stages_are_refused_by_name() -> None:
