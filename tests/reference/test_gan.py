@@ -31,21 +31,21 @@ def rng(seed: int) -> np.random.Generator:
     inner=st.integers(1, 7),
     height=st.integers(1, 6),
     width=st.integers(1, 6),
-    identity=st.booleans(),
+    one=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_acm_is_h_times_w_of_v_plus_b_of_v(
-    dtype: torch.dtype, bound: float, channels: int, feature: int, inner: int, height: int, width: int, identity: bool, seed: int
+    dtype: torch.dtype, bound: float, channels: int, feature: int, inner: int, height: int, width: int, one: bool, seed: int
 ) -> None:
     random = rng(seed)
     hidden, v = random.normal(size=(2, channels, height, width)), random.normal(size=(2, feature, height, width))
     torch.manual_seed(seed)
-    acm = ACM(channels, feature, inner, identity).to(dtype)
+    acm = ACM(channels, feature, inner, one).to(dtype)
     w = weights_of(acm)
     assert set(w) == {"inner.weight", "scale.weight", "shift.weight"}
     got = acm(torch.tensor(hidden, dtype=dtype), torch.tensor(v, dtype=dtype)).detach().double().numpy()
     seen = conv(v, w["inner.weight"])
-    want = hidden * (conv(seen, w["scale.weight"]) + identity) + conv(seen, w["shift.weight"])
+    want = hidden * (conv(seen, w["scale.weight"]) + one) + conv(seen, w["shift.weight"])
     assert np.abs(got - want).max() < bound
 
 

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 Norm = Literal["batch", "instance", "none"]
+AROUND_ONE = 0.2  # size of W(v) - 1 at the start, in that of an orthogonal W(v)
 
 
 def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
@@ -92,12 +93,12 @@ class ACM(nn.Module):
     where the hidden map of the text is kept and what is added.
 
     Started like all convolutions, W has a mean of 0 and flips every second number of h, anew at each of the ACMs that h passes.
-    With `identity`, 1 belongs to W, and `initialise` lets both convolutions start from 0: at first h passes unchanged.
+    With `one`, 1 belongs to W, and `initialise` lets the rest of it start small: at first h passes, and b(v) is added.
     """
 
-    def __init__(self, channels: int, feature: int, inner: int, identity: bool = False):
+    def __init__(self, channels: int, feature: int, inner: int, one: bool = False):
         super().__init__()
-        self.identity = identity
+        self.one = one
         self.inner = conv3x3(feature, inner)
         self.scale = conv3x3(inner, channels)
         self.shift = conv3x3(inner, channels)
@@ -105,7 +106,7 @@ class ACM(nn.Module):
     def forward(self, hidden: Tensor, feature: Tensor) -> Tensor:
         """hidden: B x channels x H x W; feature: B x feature x H x W."""
         inner = self.inner(feature)
-        scale = self.scale(inner) + 1 if self.identity else self.scale(inner)
+        scale = self.scale(inner) + 1 if self.one else self.scale(inner)
         return hidden * scale + self.shift(inner)
 
 
@@ -132,9 +133,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         if getattr(layer, "bias", None) is not None:
             layer.bias.zero_()
     for layer in network.modules():
-        if isinstance(layer, ACM) and layer.identity:
-            layer.scale.weight.zero_()
-            layer.shift.weight.zero_()
+        if isinstance(layer, ACM) and layer.one:
+            layer.scale.weight.mul_(AROUND_ONE)
 
 
 def _orthogonal(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:

@@ -68,7 +68,7 @@ class FirstStage(nn.Module):
 
 def combination(gan: Gan) -> ACM:
     """An ACM as wide as the stages."""
-    return ACM(gan.ngf, gan.ngf, gan.acm_width, gan.acm_start == "identity")
+    return ACM(gan.ngf, gan.ngf, gan.acm_width, gan.acm_start == "one")
 
 
 class NextStage(nn.Module):

@@ -25,9 +25,9 @@ class Gan(Block):
     norm: Literal["batch", "instance"] = entry("of the generator's blocks; AttnGAN batch, ManiGAN instance")
     d_norm: Literal["batch", "instance", "none"] = entry("of the discriminators' blocks; lineage batch")
     acm_width: int = entry("inner width of the affine combination; lineage 128", gt=0)
-    acm_start: Literal["lineage", "identity"] = entry(
-        "how an affine combination starts: W and b orthogonal, as all convolutions are [lineage]; or W = 1 and b = 0, so that the "
-        "text passes unchanged [ours: a short training else spends itself on undoing W]"
+    acm_start: Literal["lineage", "one"] = entry(
+        "how an affine combination starts: W around 0, orthogonal as all convolutions are [lineage]; or W around 1, so that the "
+        "text passes [ours: a short training else spends itself on undoing W]"
     )
     image_features: bool = entry("regional v enters every stage through the ACMs [paper]; false: ablation")
     global_feature: bool = entry("v_G enters the first stage [paper]; false: ablation")
