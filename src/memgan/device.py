@@ -4,9 +4,13 @@ Random numbers are always drawn on the CPU and then moved, so that every device 
 differs in the last bits between devices, as it does between processors: tables are compared byte by byte on one machine only.
 """
 
+import fcntl
 import os
+import tempfile
+from contextlib import suppress
 from functools import cache
-from typing import TypeVar
+from pathlib import Path
+from typing import TextIO, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +19,19 @@ from memgan.errors import InputError
 
 VARIABLE = "MEMGAN_DEVICE"
 N = TypeVar("N", bound=nn.Module)
+_HELD: list[TextIO] = []  # locks of GPUs; the system frees them with the process
 
 
 @cache
 def device() -> torch.device:
-    """This process' device. Of several processes on one machine (torchrun), each takes the next GPU, in turn if they are fewer.
+    """This process' device. Of several processes of one training (torchrun), each takes the next GPU, in turn if they are fewer;
+    other processes of this user each take one that none of them has, and the first if there is none left.
 
     Raises InputError if MEMGAN_DEVICE names none that is there.
     """
     name, gpus = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu"), torch.cuda.device_count()
     if name == "cuda" and gpus:
-        name = f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % gpus}"
+        name = f"cuda:{int(os.environ['LOCAL_RANK']) % gpus if 'LOCAL_RANK' in os.environ else untaken(gpus)}"
     try:
         chosen = torch.device(name)
         torch.empty(0, device=chosen)
@@ -35,6 +41,22 @@ def device() -> torch.device:
         reason = str(fault).partition("\n")[0]
         raise InputError(f"{VARIABLE}={name}: there is no such device here ({reason}); use cpu, cuda or cuda:<number>") from None
     return chosen
+
+
+def untaken(gpus: int) -> int:
+    """The number of the first GPU that no other process holds, 0 if all are held; held from now on until this process ends.
+
+    Engines count GPUs and do not say which: of the jobs that `--resources gpu=4` lets run side by side, each takes its own here.
+    """
+    for number in range(gpus if gpus > 1 else 0):
+        name = str(torch.cuda.get_device_properties(number).uuid)
+        lock = (Path(tempfile.gettempdir()) / f"memgan-{os.getuid()}-gpu-{name}.lock").open("w")
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _HELD.append(lock)
+            return number
+        lock.close()
+    return 0
 
 
 def placed(network: N) -> N:

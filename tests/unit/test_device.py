@@ -1,5 +1,9 @@
 """Where networks compute. What needs a GPU is skipped where there is none."""
 
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -58,6 +62,17 @@ def test_processes_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         taken.append(str(device.device()))
     assert taken == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     assert (backend(2), backend(4)) == ("cpu:gloo,cuda:nccl", "gloo")
+
+
+def test_jobs_side_by_side_take_different_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"number-{number}"))
+    monkeypatch.setattr(device, "_HELD", held := [])
+    # a lock belongs to the open file, so that each call stands for a process of its own
+    assert [device.untaken(3) for _ in range(4)] == [0, 1, 2, 0]
+    held.pop(1).close()  # the second process ends
+    assert device.untaken(3) == 1
+    assert device.untaken(1) == 0
 
 
 def engine(where: str, **train: object) -> Engine:
