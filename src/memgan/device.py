@@ -34,6 +34,8 @@ def device() -> torch.device:
         name = f"cuda:{int(os.environ['LOCAL_RANK']) % gpus if 'LOCAL_RANK' in os.environ else untaken(gpus)}"
     try:
         chosen = torch.device(name)
+        if chosen.type not in ("cpu", "cuda"):
+            raise RuntimeError("neither a CPU nor a CUDA GPU")
         torch.empty(0, device=chosen)
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)  # torch-fidelity takes the current one

@@ -41,7 +41,7 @@ def test_without_a_wish_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.Mo
     assert device.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "tpu", "gpu 1"])
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "gpu 1", "meta"])
 def test_a_device_that_is_not_there_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(device.VARIABLE, name)
     with pytest.raises(InputError, match=f"MEMGAN_DEVICE={name}: there is no such device here .*use cpu, cuda") as told:
@@ -73,6 +73,11 @@ def test_jobs_side_by_side_take_different_gpus(monkeypatch: pytest.MonkeyPatch, 
     held.pop(1).close()  # the second process ends
     assert device.untaken(3) == 1
     assert device.untaken(1) == 0
+
+
+def test_tf32_without_a_gpu_is_refused() -> None:
+    with pytest.raises(InputError, match=r"train\.precision: tf32 needs a GPU"):
+        engine("cpu", precision="tf32")
 
 
 def engine(where: str, **train: object) -> Engine:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from memgan.errors import InputError
 from memgan.params.gan import Train
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +24,8 @@ class Arithmetic:
         self.dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(train.precision)
         self.scaler = torch.amp.GradScaler(device, enabled=train.precision == "float16")
         if train.precision == "tf32":
+            if device == "cpu":
+                raise InputError("params.yaml: train.precision: tf32 needs a GPU; use float32")
             for kind in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
                 kind.fp32_precision = "tf32"
 

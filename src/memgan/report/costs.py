@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from memgan.device import device as found
+from memgan.device import device
 from memgan.encoders.image import ImageEncoder
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
@@ -117,14 +117,14 @@ def measured_tflops(seconds: float = 2.0) -> float:
     """10^12 floating-point operations a second that this machine does in 3x3 convolutions, forward and backward, in float32."""
     from time import perf_counter
 
-    device = found().type
-    batch, width, side = (64, 128, 64) if device == "cuda" else (8, 64, 32)
-    layer = nn.Conv2d(width, width, 3, padding=1, bias=False, device=device)
-    images = torch.randn(batch, width, side, side, device=device, requires_grad=True)
+    where = device()
+    batch, width, side = (64, 128, 64) if where.type == "cuda" else (8, 64, 32)
+    layer = nn.Conv2d(width, width, 3, padding=1, bias=False, device=where)
+    images = torch.randn(batch, width, side, side, device=where, requires_grad=True)
     done, began = 0, 0.0
     while not began or perf_counter() - began < seconds:
         layer(images).sum().backward()
-        if device == "cuda":
+        if where.type == "cuda":
             torch.cuda.synchronize()
         done += 1
         if done == 2:  # the first two warm up
