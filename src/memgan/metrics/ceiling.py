@@ -1,7 +1,8 @@
 """What an ideal reader of the captions would reach on the embedded worlds (SPEC 10).
 
-Captions leave parts unmentioned, so some wrong captions describe the image too, and unmentioned parts must be guessed. No system
-can be expected to score higher than these figures; they stand beside the measured ones.
+Captions leave parts unmentioned, so some wrong captions describe the image too, and unmentioned parts must be guessed. On real
+images no system can be expected to score higher than these figures; they stand beside the measured ones. Generated images can:
+where they show no more than their caption says, fewer wrong captions hold.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +16,21 @@ READER = "none: ideal reader"
 
 
 def rprecision_ceiling(
-    true: Mapping[str, np.ndarray], images: Sequence[int], masks: Mapping[str, np.ndarray], negatives: np.ndarray
+    true: Mapping[str, np.ndarray], images: Sequence[int], own: Sequence[int], masks: Mapping[str, np.ndarray], wrong: np.ndarray
 ) -> dict[str, Any]:
-    """R-precision in per cent of a reader who sees all attributes and picks at random among the captions that hold.
+    """R-precision in per cent of a reader who sees all attributes and takes the most telling of the captions that hold.
 
-    `true[a]` int64 [N]: values of the test images (`attributes.truth`); pair i is image `images[i]`; `masks[a]` bool [T, values]:
-    what each text allows; `negatives` int64 [n, count]: the wrong texts that were drawn for pair i (-1: none). Mean over
-    pairs of 1 / (1 + number of the drawn wrong captions that the image satisfies).
+    `true[a]` int64 [N]: values of the test images (`attributes.truth`); pair i is image `images[i]` and its own text `own[i]`;
+    `masks[a]` bool [T, values]: what each text allows; `wrong` int64 [n, count]: the texts drawn against pair i (-1: none).
+    Wrong captions are drawn whatever the image, so the text of largest p(text | image) / p(text) is the best choice: among those
+    that hold, the one that the fewest test images satisfy. Mean over pairs of 1 / (number of texts that share that place), or 0.
     """
     holds = satisfied(true, masks)  # [N, T]
-    also = holds[np.asarray(images)[:, None], negatives] & (negatives >= 0)  # [n, count]
-    points = 1 / (1 + also.sum(axis=1))
+    fitting = holds.sum(axis=0)  # [T] images that satisfy the text
+    image, own = np.asarray(images)[:, None], np.asarray(own)[:, None]
+    rivals = np.where(holds[image, wrong] & (wrong >= 0), fitting[wrong], len(holds) + 1)  # [n, count]
+    best = (rivals >= fitting[own]).all(axis=1)
+    points = best / (1 + (rivals == fitting[own]).sum(axis=1))
     return {"R-precision": score(100 * float(points.mean()), len(points), READER)}
 
 

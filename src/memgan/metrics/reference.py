@@ -102,7 +102,7 @@ def _ceilings(protocol: Protocol, training: ImageFolder, rows: list[int], pairs:
     told = {name: mask[position] for name, mask in texts.items()}
     of_pairs = {name: values[pairs.images] for name, values in true.items()}
     return {
-        **ceiling.rprecision_ceiling(true, pairs.images, texts, wrong_captions(protocol, pairs)),
+        **ceiling.rprecision_ceiling(true, pairs.images, position, texts, wrong_captions(protocol, pairs)),
         **ceiling.attribute_ceiling(of_pairs, told, protocol.truth(training.rows)),
     }
 

@@ -51,18 +51,25 @@ def test_an_images_own_captions_hold_and_others_do_as_the_reader_says(world) -> 
     assert not holds.all()
 
 
-def test_the_ceiling_shares_the_point_among_captions_that_hold() -> None:
-    true = truth(ROWS[:2], SPACE)
+def test_the_ceiling_is_of_the_most_telling_caption_that_holds() -> None:
+    true = truth(ROWS, SPACE)  # red and long; green and long; blue, beak not known
     texts = [
-        {"wing": frozenset({"red"})},
-        {"beak": frozenset({"long"})},
-        {"wing": frozenset({"blue"})},
-        {"wing": frozenset({"green", "blue"})},
+        {"wing": frozenset({"red"})},  # 0: holds of image 0 alone
+        {"beak": frozenset({"long"})},  # 1: of all three
+        {"wing": frozenset({"green", "blue"})},  # 2: of images 1 and 2
+        {"wing": frozenset({"green", "red"})},  # 3: of images 0 and 1
+        {"wing": frozenset({"blue"})},  # 4: of image 2 alone
     ]
-    negatives = np.array([[1, 2], [0, 1], [2, -1]])
-    # image 0 (red, long) with 1: holds, 2: not; image 1 (green, long) with 0: not, 1: holds; image 1 with 2: not
-    found = rprecision_ceiling(true, [0, 1, 1], allowed(texts, SPACE), negatives)["R-precision"]
-    assert found["value"] == pytest.approx(100 * (1 / 2 + 1 / 2 + 1) / 3, abs=1e-6)
+    pairs = [  # image, its own text, wrong texts, points
+        (0, 0, [1, 2], 1.0),  # 1 holds too and tells less
+        (0, 1, [0, 4], 0.0),  # 0 holds too and tells more
+        (1, 2, [3, 1], 0.5),  # 3 holds too and tells as much
+        (2, 4, [1, 0], 1.0),
+        (1, 1, [4, -1], 1.0),  # 4 does not hold; nothing else was drawn
+    ]
+    images, own, wrong, points = zip(*pairs, strict=True)
+    found = rprecision_ceiling(true, images, own, allowed(texts, SPACE), np.array(wrong))["R-precision"]
+    assert (found["value"], found["n"]) == (pytest.approx(100 * np.mean(points), abs=1e-6), 5)
 
 
 def test_the_reader_guesses_what_is_most_frequent_among_what_is_allowed() -> None:
