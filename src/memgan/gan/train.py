@@ -20,6 +20,7 @@ from memgan import steps
 from memgan.artifacts import manifest, save_tensors, seed_of, write_text
 from memgan.data.loader import Batch, TrainingBatches
 from memgan.data.shards import ImageFolder
+from memgan.device import device
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.vgg import load_vgg
 from memgan.encoders.vocabulary import Vocabulary
@@ -89,7 +90,8 @@ def main(
         seed,
     )
     live = ROOT / dataset / run / str(seed) if processes.writes else None
-    with TrainingState(out, written, processes.writes) as state:
+    # another kind of device rounds otherwise: it would not end in the same weights
+    with TrainingState(out, written | {"device": device().type}, processes.writes) as state:
         rows = fit(engine, batches, chosen, state, live)
         if processes.writes:
             write_text(curves, table(rows))

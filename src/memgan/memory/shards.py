@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from memgan import artifacts
+from memgan.device import device
 from memgan.errors import InputError
 from memgan.state import TrainingState
 from memgan.steps import log, progress
@@ -44,7 +45,7 @@ def build(out: Path, parts: Sequence[Part], content: Mapping[str, Any], manifest
 
     Shards gather in the state folder; a run that was killed goes on after the last one that it finished. In RAM is one shard.
     """
-    with TrainingState(out, manifest) as state:
+    with TrainingState(out, {**manifest, "device": device().type}) as state:
         folder = state.folder
         folder.mkdir(parents=True, exist_ok=True)
         todo = [(part, number, *span) for part in parts for number, span in enumerate(part.ranges())]

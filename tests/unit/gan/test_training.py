@@ -104,11 +104,15 @@ def test_a_gradient_that_is_no_number_stops_with_its_step_and_name(trainings: Tr
     assert any(all(t.isfinite().all() for t in state["engine"]["generator"].values()) for state in good)
 
 
-def test_a_state_of_other_parameters_is_refused_by_name(trainings: Trainings) -> None:
+def test_a_state_of_other_parameters_or_another_device_is_refused_by_name(trainings: Trainings) -> None:
     process = trainings.started("long")
     trainings.wait_for_state("long", process)
     process.kill()
     process.join()
+    note = trainings.states("long")[0].with_name("manifest.json")
+    told = json.loads(note.read_text())
+    assert told["device"] == "cpu"
+    note.write_text(json.dumps(told | {"device": "cuda"}))  # as if a GPU had trained
     path = trainings.root / "params.yaml"
     whole = path.read_text()
     path.write_text(whole.replace("epochs: 400", "epochs: 2"))
@@ -116,6 +120,7 @@ def test_a_state_of_other_parameters_is_refused_by_name(trainings: Trainings) ->
     path.write_text(whole)
     assert "not resumed" in trainings.said("long")
     assert "train.epochs is 400.0 there, 2.0 now" in trainings.said("long")
+    assert "device is cuda there, cpu now" in trainings.said("long")
 
 
 @pytest.fixture
