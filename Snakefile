@@ -4,4 +4,4 @@ include: "workflow/Snakefile"
 
 rule default:
     input:
-        [rules.all.input, *made(rules.sanity, rules.ablations)] if REPORTING else rules.table1.output,
+        [rules.all.input, *made(rules.sanity, rules.ablations, rules.retrieval_table)] if REPORTING else rules.table1.output,

@@ -15,7 +15,7 @@ from PIL import Image
 from memgan import artifacts
 from memgan.data.worlds import birdworld, sceneworld
 from memgan.encoders.damsm import Encoders
-from memgan.encoders.evaluator import Evaluator
+from memgan.encoders.judges import Evaluator
 from memgan.encoders.vocabulary import Vocabulary, count_words
 from memgan.metrics.protocol import Inputs
 from memgan.params.load import read_yaml

@@ -20,6 +20,6 @@ def percent(threads: int) -> int:
     return max(1, min(100, 100 * threads // cores()))
 
 
-def gpu() -> int:
-    """1 on a machine with a GPU: the profile grants as many as there are."""
-    return min(1, GPUS)
+def gpu(processes: int = 1) -> int:
+    """GPUs of a job of so many processes on this machine, one each as far as they go; the profile grants as many as there are."""
+    return min(processes, GPUS)

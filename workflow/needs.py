@@ -87,6 +87,12 @@ def sharing(config: Mapping[str, Any]) -> list[str]:
     return [name for name, changes in config["runs"].items() if name != PAPER and set(changes) <= {"memory", "sampling"}]
 
 
+def processes(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> int:
+    """On how many processes a run trains on a data set."""
+    changes = [config["data"][wildcards["dataset"]]["train"], config["runs"][wildcards["run"]].get("train", {})]
+    return {**config["train"], **changes[0], **changes[1]}["processes"]
+
+
 def made(*rules: Any) -> list[Iterable[str]]:
     """The outputs of those rules whose outputs and inputs are all there."""
     return [rule.output for rule in rules if all(Path(path).exists() for path in [*rule.output, *rule.input])]

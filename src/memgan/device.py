@@ -24,14 +24,14 @@ _HELD: list[TextIO] = []  # locks of GPUs; the system frees them with the proces
 
 @cache
 def device() -> torch.device:
-    """This process' device. Of several processes of one training (torchrun), each takes the next GPU, in turn if they are fewer;
-    other processes of this user each take one that none of them has, and the first if there is none left.
+    """This process' device. Each process of this user takes a GPU that none of them has. If none is left, it shares: several
+    processes of one training (torchrun) go round the GPUs in turn, any other takes the first.
 
     Raises InputError if MEMGAN_DEVICE names none that is there.
     """
     name, gpus = os.environ.get(VARIABLE) or ("cuda" if torch.cuda.is_available() else "cpu"), torch.cuda.device_count()
     if name == "cuda" and gpus:
-        name = f"cuda:{int(os.environ['LOCAL_RANK']) % gpus if 'LOCAL_RANK' in os.environ else untaken(gpus)}"
+        name = f"cuda:{untaken(gpus, int(os.environ.get('LOCAL_RANK', 0)) % gpus)}"
     try:
         chosen = torch.device(name)
         if chosen.type not in ("cpu", "cuda"):
@@ -45,8 +45,8 @@ def device() -> torch.device:
     return chosen
 
 
-def untaken(gpus: int) -> int:
-    """The number of the first GPU that no other process holds, 0 if all are held; held from now on until this process ends.
+def untaken(gpus: int, shared: int = 0) -> int:
+    """The number of the first GPU that no other process holds, `shared` if all are; held from now on until this process ends.
 
     Engines count GPUs and do not say which: of the jobs that `--resources gpu=4` lets run side by side, each takes its own here.
     """
@@ -58,7 +58,7 @@ def untaken(gpus: int) -> int:
             _HELD.append(lock)
             return number
         lock.close()
-    return 0
+    return shared
 
 
 def placed(network: N) -> N:

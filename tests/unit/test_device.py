@@ -49,7 +49,10 @@ def test_a_device_that_is_not_there_is_one_line(name: str, monkeypatch: pytest.M
     assert "\n" not in str(told.value)
 
 
-def test_processes_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"number-{number}"))
+    monkeypatch.setattr(device, "_HELD", [])
     monkeypatch.delenv(device.VARIABLE, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -62,6 +65,14 @@ def test_processes_take_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         taken.append(str(device.device()))
     assert taken == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     assert (backend(2), backend(4)) == ("cpu:gloo,cuda:nccl", "gloo")
+
+
+def test_a_training_of_several_processes_leaves_another_jobs_gpu_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"number-{number}"))
+    monkeypatch.setattr(device, "_HELD", [])
+    assert device.untaken(3) == 0  # another job
+    assert [device.untaken(3, rank) for rank in range(2)] == [1, 2]
 
 
 def test_jobs_side_by_side_take_different_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from memgan.data import preprocess, render
 from memgan.data.loader import Batch, TrainingBatches, pyramid, to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds import birdworld
-from memgan.encoders import damsm, evaluator, fit, vgg
+from memgan.encoders import damsm, evaluator, fit, judges, vgg
 from memgan.encoders.examples import Renderings
 from memgan.encoders.matching import sentence_scores, word_scores
 from memgan.encoders.text import mask_of
@@ -140,7 +140,7 @@ def test_the_evaluator_reads_the_attributes() -> None:
     params, world = Evaluator(width=12, features=64, images=3000, epochs=6, batch=50, lr=0.004), World(**WORLD)
     source = Renderings(world, GEOMETRY, params.images, params.batch, 1)
     fit.reseed(0, "evaluator")
-    network = evaluator.Evaluator(params.width, params.features, GEOMETRY.size, source.heads)
+    network = judges.Evaluator(params.width, params.features, GEOMETRY.size, source.heads)
     evaluator.train(network, source, params, 0)
     right = evaluator.accuracy(network, *Renderings(world, GEOMETRY, 400, 400, 2).batch_at(0))
     assert np.mean(list(right.values())) > 0.8, right

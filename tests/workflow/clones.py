@@ -97,12 +97,16 @@ class Clone:
         lock = yaml.safe_load((self.path / "dvc.lock").read_text())["stages"]
         return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
 
-    def killed(self, command: str, sign: str, after: float = 0, **env: str) -> None:
-        """Starts a command, and kills it and all that it started `after` seconds after a file of the pattern `sign` is there."""
+    def killed(self, command: str, sign: str, after: float = 0, **env: str) -> bool:
+        """Starts a command, and kills it and all that it started `after` seconds after a file of the pattern `sign` is there.
+
+        Whether there still was something to kill.
+        """
         process = self.started(command, **env)
         self.wait_for(sign, process)
         time.sleep(after)
-        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        alive = process.poll() is None
+        family = psutil.Process(process.pid).children(recursive=True) if alive else []
         for member in (process, *family):
             with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
                 member.kill()
@@ -110,6 +114,7 @@ class Clone:
         # Orphans are reaped by the system in its own time; until then DVC takes the holder of its lock for alive.
         _, left = psutil.wait_procs(family, timeout=60)
         assert not left, f"killed, and not gone after a minute: {left}"
+        return alive
 
     def started(self, command: str, **env: str) -> subprocess.Popen[str]:
         """A command that goes on beside the test; both streams in its `stdout`."""

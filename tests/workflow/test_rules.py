@@ -8,7 +8,7 @@ import pytest
 
 from memgan.params.load import read_yaml
 from tests.workflow.clones import ROOT, TABLE, Clone, make, put_stand_ins, ran
-from workflow.needs import refuse_faults, refuse_overrides
+from workflow.needs import code, refuse_faults, refuse_overrides
 
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TWICE = ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"]
@@ -166,3 +166,12 @@ def test_every_rule_says_all_that_it_must():
         assert set(re.findall(r"{(\w+)", shell)) <= {"input", "output", "wildcards", "log"}, (
             f"rule {name}: a placeholder DVC cannot fill"
         )
+
+
+def test_every_rule_that_computes_with_networks_claims_a_gpu():
+    """A job that claims none would share one with whatever runs beside it."""
+    blocks = re.split(r"^ *rule ", RULES, flags=re.MULTILINE)[1:]
+    modules = {block: re.search(r'code\("(memgan\.[\w.]+)"\)', block) for block in blocks}
+    asks = {module[1]: "gpu=" in block for block, module in modules.items() if module}
+    assert len(asks) > 15
+    assert asks == {module: "src/memgan/device.py" in code(module) for module in asks}

@@ -33,6 +33,7 @@ rule damsm:
         "logs/damsm/{dataset}.log",
     benchmark:
         "logs/damsm/{dataset}.tsv"
+    priority: 1
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -85,6 +86,7 @@ rule vgg:
         "logs/vgg/{dataset}.log",
     benchmark:
         "logs/vgg/{dataset}.tsv"
+    priority: 1
     conda:
         "../../environment.yml"
     threads: THREADS

@@ -19,12 +19,13 @@ rule train:
         "logs/train/{dataset}-{run}-{seed}.tsv"
     wildcard_constraints:
         run=one_of(set(config["runs"]) - set(sharing(config))),
+    priority: 1
     conda:
         "../../environment.yml"
-    threads: THREADS
+    threads: lambda wildcards: THREADS * processes(config, wildcards)
     resources:
-        cpu_percent=SHARE,
-        gpu=GPU,
+        cpu_percent=lambda wildcards: machine.percent(THREADS * processes(config, wildcards)),
+        gpu=lambda wildcards: machine.gpu(processes(config, wildcards)),
     params:
         entries=needs("threads", "pooling", "runs.{run}", *blocks("images", "features", "damsm", "gan", "train", "memory")),
     shell:

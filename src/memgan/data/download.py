@@ -7,13 +7,14 @@ takes their place on machines without internet. Nothing is used before its check
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from memgan import artifacts, steps
-from memgan.data.fetch import DIGITS, fetch
+from memgan.data.fetch import DIGITS, MIRROR, fetch
 from memgan.errors import InputError
 from memgan.params.data import Archive, Source
 from memgan.params.load import Settings
@@ -64,7 +65,7 @@ def local(archive: Archive, key: str) -> Path:
     """Where an archive lies, checked. Raises InputError naming the file, its checksum and the mend."""
     if archive.path is None:
         return fetch(archive.urls, needed_checksum(archive, archive.urls[0], key))
-    path = Path(archive.path)
+    path = placed(archive)
     if not path.exists():
         origin = f" ({archive.origin})" if archive.origin else ""
         raise InputError(f"{path}: there is no such file or folder; put it there{origin} or correct `{key}.path` in params.yaml")
@@ -73,11 +74,18 @@ def local(archive: Archive, key: str) -> Path:
     return path
 
 
+def placed(archive: Archive) -> Path:
+    """Where an archive that has a place of its own lies: there, or else in the folder MEMGAN_MIRROR under the same name."""
+    path, mirror = Path(str(archive.path)), os.environ.get(MIRROR)
+    there = Path(mirror) / path.name if mirror else path
+    return path if path.exists() or not there.exists() else there
+
+
 def needed_checksum(archive: Archive, name: str, key: str) -> str:
     """The archive's checksum. Raises InputError if there is none or it has no known form."""
     algorithm, _, digits = (archive.checksum or "").partition(":")
     if archive.checksum is None and archive.path:
-        own = f"sha256:{artifacts.sha256(Path(archive.path))}"
+        own = f"sha256:{artifacts.sha256(placed(archive))}"
         raise InputError(f"{name}: params.yaml has no checksum of it; if you trust the file, write `{key}.checksum: {own}`")
     if len(digits) != DIGITS.get(algorithm) or set(digits.lower()) - set("0123456789abcdef"):
         raise InputError(f"{name}: `{key}.checksum` is {archive.checksum!r}; write sha256:<64 digits> or md5:<32 digits>")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor, isfinite
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 Box = tuple[float, float, float, float]  # x, y, width, height
 WHITE = (255, 255, 255, 255)
@@ -35,8 +35,9 @@ class UnusableError(ValueError):
 def decode(data: bytes) -> Image.Image:
     """The picture upright and in RGB, as a viewer shows it.
 
-    EXIF rotation is applied; grey, palette, CMYK, 16-bit and floating-point pictures are converted; what is transparent is laid
-    over white; of an animation it is the first frame. Colour profiles are not applied (nor does the lineage).
+    EXIF rotation is applied; grey, palette, CMYK, 16-bit and floating-point pictures are converted; colours of a profile other
+    than sRGB become sRGB's [ours: the lineage takes the bare numbers]; what is transparent is laid over white; of an animation it
+    is the first frame.
     Raises UnusableError, also above Pillow's limit against decompression bombs (89 million pixels).
     """
     return _read(data, None)[0]
@@ -89,6 +90,7 @@ def _draft(image: Image.Image, cut: "Cut") -> int:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB; see `decode`."""
+    image = _in_srgb(image)
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image
@@ -98,6 +100,23 @@ def to_rgb(image: Image.Image) -> Image.Image:
         shown = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", shown.size, WHITE), shown).convert("RGB")
     return image.convert("RGB")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """A picture whose file names another colour space, in sRGB; one whose profile is broken or of another mode, as it is."""
+    data = image.info.get("icc_profile")
+    if not data or image.mode not in ("L", "P", "RGB", "RGBA", "CMYK"):
+        return image
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if "srgb" in ImageCms.getProfileDescription(profile).lower():
+            return image
+        if image.mode == "P" or "transparency" in image.info:
+            image = image.convert("RGBA")
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode=mode) or image
+    except (ImageCms.PyCMSError, OSError, ValueError):  # viewers show such pictures, too
+        return image
 
 
 def _orientation(image: Image.Image) -> int:

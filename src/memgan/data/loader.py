@@ -46,19 +46,23 @@ class Batch:
 
 
 class TrainingBatches:
-    """Batches of the training split: random crop of `images.size`, mirrored if `images.flip`, a caption drawn for each image.
+    """Batches of a split, the training one by default: random crop of `images.size`, mirrored if `images.flip`, a caption drawn for
+    each image.
 
     An epoch is one permutation of the images; what does not fill a batch is dropped, so that no image comes twice. Of each batch,
     only the images of `part` are made (a process' share); all else is the whole batch's.
     Raises InputError if the split is smaller than one batch or its images are smaller than `images.size`.
     """
 
-    def __init__(self, folder: Path, images: Images, stages: int, batch: int, seed: int, part: slice = slice(None)):
-        self.source, self.part = ImageFolder(folder, "train"), part
+    def __init__(
+        self, folder: Path, images: Images, stages: int, batch: int, seed: int, part: slice = slice(None), split: str = "train"
+    ):
+        self.source, self.part = ImageFolder(folder, split), part
         self.size, self.flip, self.stages, self.batch, self.seed = images.size, images.flip, stages, batch, seed
         self.steps_per_epoch = len(self.source) // batch
         if self.steps_per_epoch == 0:
-            raise InputError(f"{folder}: has {len(self.source)} training images, a batch {batch}; lower it in params.yaml")
+            kind = "training" if split == "train" else split
+            raise InputError(f"{folder}: has {len(self.source)} {kind} images, a batch {batch}; lower it in params.yaml")
         sides = np.array([row["size"] for row in self.source.rows])  # [n, 2], w and h
         if sides.min() < self.size:
             raise InputError(f"{folder}: images are below {self.size} px; delete the folder and run again")

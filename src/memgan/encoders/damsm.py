@@ -167,7 +167,7 @@ def train(encoders: Encoders, batches: TrainingBatches, held: Held | None) -> di
         for step, batch in enumerate(batches.stream(start, stop), start):
             kept = batch if held is None else without(batch, held.rows)
             if len(kept.rows) > 1:
-                losses.append(train_step(encoders, optimizer, kept, step))
+                losses.append(fit.checked(train_step(encoders, optimizer, kept, step), "damsm", step))
         said = f"epoch {epoch + 1}: loss {np.mean(losses):.3f}"
         loss = -np.inf
         if held:

@@ -1,4 +1,4 @@
-"""The evaluator (SPEC 12): where Inception is no fair judge, a network trained on the data set scores its images.
+"""The evaluator (SPEC 12): where ImageNet's Inception is no fair judge, a network trained on the data set scores its images.
 
 python -m memgan.encoders.evaluator --images ... --vocabulary ... --dataset ... --out evaluator.safetensors
 """
@@ -10,66 +10,32 @@ from typing import Annotated
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from typer import Option
 
 from memgan import artifacts, steps
 from memgan.device import beside, placed
 from memgan.encoders import fit
-from memgan.encoders.blocks import conv_block, halvings
-from memgan.encoders.examples import Heads, Renderings, examples
+from memgan.encoders.examples import Renderings, examples
+from memgan.encoders.imagenet import imagenet_weights
+from memgan.encoders.judges import FineTuned, Judge, judge
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.params import encoders
 from memgan.params.data import Images
 from memgan.params.load import Settings
 
 STEP = "memgan.encoders.evaluator"
-GRID = 4  # side of the last feature map, which is read with its positions
 FRESH = 500  # renderings on which the trained evaluator of a world is tried
 
 
-class Evaluator(nn.Module):
-    """A convolutional network with one softmax head for each thing that is judged.
-
-    Its feature vector, on which FID and the like are computed, is the layer before the heads, after batch normalisation and ReLU:
-    all features have a similar spread and, as in Inception's last pooling, are not negative.
-    """
-
-    def __init__(self, width: int, features: int, size: int, heads: Heads):
-        super().__init__()
-        self.heads = {name: tuple(values) for name, values in heads.items()}
-        downs = halvings(size, GRID)
-        widths = [width * min(2**i, 4) for i in range(downs + 1)]
-        blocks = [conv_block(3, width)]
-        for i in range(downs):
-            blocks += [conv_block(widths[i], widths[i + 1], stride=2), conv_block(widths[i + 1], widths[i + 1])]
-        self.body = nn.Sequential(*(blocks[:-1] if downs else blocks))
-        self.summary = nn.Sequential(nn.Linear(widths[-1] * GRID**2, features, bias=False), nn.BatchNorm1d(features), nn.ReLU())
-        self.judge = nn.Linear(features, sum(len(values) for values in self.heads.values()))
-        self.to(memory_format=torch.channels_last)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Images [B, 3, size, size] in [-1, 1] -> [B, F]."""
-        return self.summary(self.body(images).flatten(1))  # [B, C, 4, 4] -> [B, C * 16]
-
-    def judged(self, features: Tensor) -> dict[str, Tensor]:
-        """Features [B, F] -> logits [B, values] of each head."""
-        parts = self.judge(features).split([len(values) for values in self.heads.values()], dim=1)
-        return dict(zip(self.heads, parts, strict=True))
-
-    def logits(self, images: Tensor) -> dict[str, Tensor]:
-        """Images [B, 3, size, size] in [-1, 1] -> logits [B, values] of each head."""
-        return self.judged(self.features(images))
-
-
-def load_evaluator(path: Path) -> Evaluator:
+def load_evaluator(path: Path) -> Judge:
     """The trained evaluator in eval mode, without gradients on its parameters; its file tells size and heads.
 
     Raises InputError if the file is no evaluator's.
     """
     tensors, manifest = fit.read_network(path, STEP, {})
-    params = manifest["params"]
-    network = Evaluator(params["evaluator"]["width"], params["evaluator"]["features"], params["images"]["size"], manifest["heads"])
+    params = encoders.Evaluator.model_construct(**manifest["params"]["evaluator"])
+    network = judge(params, manifest["params"]["images"]["size"], manifest["heads"])
     network.load_state_dict(tensors)
     return placed(network).eval().requires_grad_(False)
 
@@ -84,8 +50,12 @@ def worn(images: Tensor) -> Tensor:
     return images + 0.1 * (amount[3] - 0.3).clamp_min(0) * torch.randn_like(images)
 
 
-def train(network: Evaluator, source, params: encoders.Evaluator, seed: int) -> None:
-    """Adam, rate falling by half a cosine; the loss is the mean of the heads' cross entropies, on images that are `worn`."""
+def train(network: Judge, source, params: encoders.Evaluator, seed: int) -> None:
+    """Adam, rate falling by half a cosine; the loss is the mean of the heads' cross entropies.
+
+    A network that is trained from nothing sees images that are `worn`; one that ImageNet has trained, real ones as they are.
+    """
+    wear = worn if params.network == "small" else torch.clone
     optimizer = torch.optim.Adam(network.parameters(), lr=params.lr)
     total = round(params.epochs * source.steps_per_epoch)
     for epoch, start, stop in fit.spans(params.epochs, source.steps_per_epoch):
@@ -94,18 +64,18 @@ def train(network: Evaluator, source, params: encoders.Evaluator, seed: int) -> 
             images, targets = source.batch_at(step)
             fit.reseed(seed, "evaluator", step)
             fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
-            images, targets = beside(network, worn(images)), beside(network, targets)
+            images, targets = beside(network, wear(images)), beside(network, targets)
             heads = network.logits(images).values()
             loss = sum(F.cross_entropy(logits, targets[:, i]) for i, logits in enumerate(heads)) / len(network.heads)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(fit.checked(loss.item(), "evaluator", step))
         steps.log.info("evaluator: epoch %d: loss %.3f, %.0f s", epoch + 1, np.mean(losses), perf_counter() - began)
 
 
 @torch.no_grad()
-def accuracy(network: Evaluator, images: Tensor, targets: Tensor) -> dict[str, float]:
+def accuracy(network: Judge, images: Tensor, targets: Tensor) -> dict[str, float]:
     """Share of right answers of each head, for images [n, 3, size, size] and values int64 [n, heads]."""
     answers = network.eval().logits(beside(network, images)).values()
     right = [float((logits.argmax(dim=1).cpu() == targets[:, i]).float().mean()) for i, logits in enumerate(answers)]
@@ -125,7 +95,10 @@ def main(
     steps.set_threads(settings.value("threads"))
     source = examples(world, images, geometry, Vocabulary.load(vocabulary), params, seed)
     fit.reseed(seed, "evaluator")
-    network = placed(Evaluator(params.width, params.features, geometry.size, source.heads))
+    network = judge(params, geometry.size, source.heads)
+    if isinstance(network, FineTuned):
+        network.trunk.load_imagenet(imagenet_weights("inception_v3"))
+    network = placed(network)
     train(network, source, params, seed)
     used = {"evaluator": params.model_dump(), "images": geometry.model_dump()}
     manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed) | {"heads": source.heads}

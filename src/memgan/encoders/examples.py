@@ -1,4 +1,4 @@
-"""What the evaluator learns from: renderings of a world with free attribute combinations, or labelled training images."""
+"""What the evaluator learns from: renderings of a world with free attribute combinations, or labelled images."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,10 +59,10 @@ class Renderings:
 
 
 class Labelled:
-    """Training images with what their labels say (`judgements`)."""
+    """Images of a split with what their labels say (`judgements`)."""
 
-    def __init__(self, folder: Path, images: Images, vocabulary: Vocabulary, batch: int, seed: int):
-        self.batches = TrainingBatches(folder, images, 1, batch, seed)
+    def __init__(self, folder: Path, images: Images, vocabulary: Vocabulary, params: Evaluator, seed: int):
+        self.batches = TrainingBatches(folder, images, 1, params.batch, seed, split=params.split)
         self.heads, self.targets = judgements(self.batches.source, vocabulary)
         self.steps_per_epoch = self.batches.steps_per_epoch
 
@@ -75,15 +75,16 @@ class Labelled:
 def judgements(folder: ImageFolder, vocabulary: Vocabulary) -> tuple[Heads, Tensor]:
     """Heads and the number of each image's value in them, int64 [n, heads].
 
-    The class where images have one, whether each object category is there where they have those, and where they have neither,
-    whether each word that tells images apart occurs in the captions. Raises InputError if nothing is left to judge.
+    The class, of those that occur, where images have one; whether each object category is there where they have those; and where
+    they have neither, whether each word that tells images apart occurs in the captions. Raises InputError if nothing is left.
     """
     heads: Heads = {}
     columns: list[Iterable[int]] = []
     labels = [row["label"] for row in folder.rows]
     if None not in labels and len(set(labels)) > 1:
-        heads["class"] = tuple(folder.classes)
-        columns.append(labels)
+        present = sorted(set(labels))
+        heads["class"] = tuple(folder.classes[label] for label in present)
+        columns.append([present.index(label) for label in labels])
     for number, category in enumerate(folder.categories):
         heads[category] = PRESENCE
         columns.append([int(number in row["categories"]) for row in folder.rows])
@@ -100,8 +101,8 @@ def judgements(folder: ImageFolder, vocabulary: Vocabulary) -> tuple[Heads, Tens
 
 
 def examples(world: World | None, folder: Path, images: Images, vocabulary: Vocabulary, params: Evaluator, seed: int):
-    """Renderings for a world, labelled training images for any other data set."""
+    """Renderings for a world, labelled images for any other data set."""
     seed = artifacts.seed_of(seed, "evaluator images")
     if world:
         return Renderings(world, images, params.images, params.batch, seed)
-    return Labelled(folder, images, vocabulary, params.batch, seed)
+    return Labelled(folder, images, vocabulary, params, seed)

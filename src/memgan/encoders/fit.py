@@ -38,6 +38,13 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
+def checked(loss: float, what: str, step: int) -> float:
+    """The loss. Raises InputError if it is no finite number: what follows would learn nothing and say so nowhere."""
+    if not math.isfinite(loss):
+        raise InputError(f"{what}: at step {step} the loss is {loss}; nothing is written; lower `{what}.lr` in params.yaml")
+    return loss
+
+
 def read_network(path: Path, step: str, expected: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and manifest of a network that `step` (a module's name) wrote.
 

@@ -116,7 +116,7 @@ def train_small(network: FeatureNetwork, batches: TrainingBatches, vocabulary: V
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(fit.checked(loss.item(), "features", step))
         mean = float(np.mean(losses))
         steps.log.info("vgg: epoch %d: loss %.3f, %.0f s", epoch + 1, mean, perf_counter() - began)
     return mean

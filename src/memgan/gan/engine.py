@@ -253,5 +253,6 @@ def refuse_infinite(what: str, terms: Mapping[str, float], step: int) -> None:
     for name, value in terms.items():
         if not math.isfinite(value):
             raise InputError(
-                f"training: at step {step} the {what} `{name}` is {value}; the last good state is kept; lower train.lr_*"
+                f"training: at step {step} the {what} `{name}` is {value}; the last good state is kept; "
+                "lower train.lr_g or train.lr_d, with which training begins anew"
             )

@@ -36,11 +36,15 @@ class Curves:
         self.live: Any = None
         if folder is None or os.environ.get(SWITCH) == "off":
             return
-        if first:
-            forget(folder, first)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        self.live = _live(folder, beside, first > 0)
+        try:
+            if first:
+                forget(folder, first)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+            self.live = _live(folder, beside, first > 0)
+        except (OSError, ValueError) as fault:  # DVCLive writes in place: a kill or a full disk cuts its files off
+            log.info("the curves in %s begin anew at step %d: %s", folder, first, fault)
+            self.live = _anew(folder, beside)
 
     def point(self, step: int, values: Mapping[str, float], sheet: np.ndarray | None = None) -> None:
         """Adds a point to each curve, named `kind/name`, and the sheet of samples (uint8 H x W x 3) if there is one."""
@@ -69,12 +73,26 @@ def _live(folder: Path, beside: Path, resume: bool) -> Any:
     return Apart(str(beside), resume=resume, dvcyaml=None, save_dvc_exp=False)
 
 
+def _anew(folder: Path, beside: Path) -> Any:
+    """Without what is there; None if the disk takes nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        (beside / "metrics.json").unlink(missing_ok=True)
+        return _live(folder, beside, False)
+    except OSError as fault:
+        log.info("there are no curves in %s: %s", folder, fault)
+        return None
+
+
 def forget(folder: Path, first: int) -> None:
     """Drops what a killed run wrote after its last state: points and sheets of step `first` and later."""
     for path in folder.glob("metrics/**/*.tsv"):
-        head, *lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.partition("\t")[0].isdigit() and int(line.partition("\t")[0]) < first]
-        path.write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines[1:] if line.partition("\t")[0].isdigit() and int(line.partition("\t")[0]) < first]
+        if kept:
+            path.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf-8")
+        else:  # nothing, not even a whole line of names
+            path.unlink()
     for path in folder.glob("images/samples/*.png"):
         if int(path.stem) >= first:
             path.unlink()

@@ -5,7 +5,8 @@ batch everywhere, so that they do not depend on the number of processes. What a 
 summed across them: the statistics of BatchNorm (torch's SyncBatchNorm exists on GPUs only), the embeddings in the matching loss,
 the gradients. What is left is the order of sums. The first process writes.
 
-How processes are started is not part of a result: the environment's MEMGAN_LAUNCHER, by default torch's own launcher here.
+How processes are started is not part of a result: by the environment's MEMGAN_LAUNCHER, by default torch's own launcher on this
+machine, which the step's module and its arguments follow.
 """
 
 import os
@@ -23,8 +24,9 @@ from memgan.device import device
 from memgan.errors import InputError
 from memgan.gan.arithmetic import widened
 
-LAUNCHER = "MEMGAN_LAUNCHER"
-LOCAL = "{python} -m torch.distributed.run --standalone --nproc-per-node {processes}"
+LAUNCHER, LAUNCHED = "MEMGAN_LAUNCHER", "MEMGAN_LAUNCHED"
+# "--": torch's launcher would take the step's --run for an abbreviation of an option of its own
+LOCAL = "{python} -m torch.distributed.run --standalone --nproc-per-node {processes} -m --"
 
 
 class Processes:
@@ -152,6 +154,8 @@ def start(count: int, batch: int) -> Processes:
         raise InputError(f"params.yaml: train.processes: {count} processes cannot share a batch of {batch} equally")
     if "WORLD_SIZE" not in os.environ:
         if count > 1:
+            if os.environ.get(LAUNCHED):  # else every process that it starts would start it again
+                raise InputError(f"{LAUNCHER}: `{os.environ[LAUNCHER]}` sets no WORLD_SIZE; let it start torch.distributed.run")
             launch(count)
         return Processes()
     if (there := int(os.environ["WORLD_SIZE"])) != count:
@@ -173,8 +177,9 @@ def launch(count: int) -> None:
     template = os.environ.get(LAUNCHER, LOCAL)
     command = [word.format(python=sys.executable, processes=count) for word in shlex.split(template)]
     spec = sys.modules["__main__"].__spec__
+    marked = {**os.environ, LAUNCHER: template, LAUNCHED: "yes"}
     try:
-        os.execvp(command[0], [*command, "-m", spec.name if spec else sys.argv[0], *sys.argv[1:]])
+        os.execvpe(command[0], [*command, spec.name if spec else sys.argv[0], *sys.argv[1:]], marked)
     except OSError as fault:
         raise InputError(f"{LAUNCHER}: {command[0]} cannot be started ({fault}); name a launcher as in `{LOCAL}`") from None
 

@@ -18,6 +18,7 @@ from typer import Option
 from memgan import steps
 from memgan.artifacts import manifest, write_json
 from memgan.data.images import UnusableError, decode
+from memgan.data.readers.records import tidy
 from memgan.data.shards import ImageFolder
 from memgan.data.source import members
 from memgan.errors import InputError
@@ -94,6 +95,7 @@ def read_records(path: Path, test: ImageFolder) -> dict[str, Record]:
     records: dict[str, Record] = {}
     for number, line in enumerate(lines, start=2):
         name, wanted = line["image"], line[key]
+        wanted = tidy(wanted) if key == "caption" and wanted else wanted  # as the readers keep them
         if name in records:
             raise InputError(f"{path}: line {number}: {name} comes twice; give each image one caption")
         if wanted not in known:

@@ -81,6 +81,10 @@ class Protocol:
         extractor.register(self.evaluator, judge)
         if self.params.fid_tv:
             extractor.register_torchvision()
+        if extractor.COMPAT in self.extractors:
+            extractor.compat_weights()
+        if self.detector == YOLOV3:
+            _ = self.darknet  # now, and not after hours of other scores, it is told what is missing
 
     @property
     def extractors(self) -> list[str]:
@@ -159,8 +163,10 @@ class Protocol:
     def darknet(self) -> Darknet:
         """The detector of photographs; its files are fetched if need be."""
         key = f"data.{self.dataset}.metrics.detector_files"
-        cfg, weights = (local(self.params.detector_files[role], f"{key}.{role}") for role in ("cfg", "weights"))
-        return Darknet(cfg, weights, self.params, len(self.test.categories))
+        cfg, weights, names = (local(self.params.detector_files[role], f"{key}.{role}") for role in ("cfg", "weights", "names"))
+        detector = Darknet(cfg, weights, names, self.params)
+        detector.columns(self.test.categories)
+        return detector
 
     def drawn(self) -> list[int]:
         """Rows of the real test images that are compared with: all, or `metrics.real_images` of them, drawn by seed."""

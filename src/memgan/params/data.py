@@ -54,6 +54,7 @@ class Counts(Block):
     train_images: int = entry("training images", gt=0)
     test_images: int = entry("test images", gt=0)
     captions: int = entry("captions an image", gt=0)
+    categories: int = optional("object categories", 0, ge=0)
 
 
 class Source(Block):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from memgan.params.base import Block, entry
+from memgan.params.base import Block, entry, optional
 
 
 class Damsm(Block):
@@ -32,10 +32,16 @@ class Damsm(Block):
 class Evaluator(Block):
     """The network whose features score images where Inception is no fair judge (SPEC 12)."""
 
-    width: int = entry("first width", gt=0)
-    features: int = entry("size of the feature vector that FID is computed on", gt=0)
+    network: Literal["small", "inception_v3"] = optional(
+        "inception_v3: ImageNet's, fine-tuned on the classes [lineage: IS on CUB]; small: trained from nothing [ours]", "small"
+    )
+    split: Literal["train", "test"] = optional(
+        "whose images it learns from (labelled data); lineage: on CUB test, since its 50 classes are those of the samples", "train"
+    )
+    width: int = entry("first width (small)", gt=0)
+    features: int = entry("size of the feature vector that FID is computed on (small)", gt=0)
     images: int = entry("free attribute combinations to render for training (worlds)", ge=0)
-    epochs: float = entry("passes over the training images", ge=0)
+    epochs: float = entry("passes over the images", ge=0)
     batch: int = entry("images a step", ge=2)
     lr: float = entry("Adam", gt=0)
 

@@ -39,13 +39,13 @@ class Metrics(Block):
     )
     fid_tv: bool = optional("FID-tv as well: by Inception with torchvision's weights, a download", False)
     detector: Literal["evaluator", "yolov3"] = optional("who looks for the objects of SOA; lineage yolov3", "evaluator")
-    detector_files: dict[str, Archive] = optional("yolov3: Darknet's own files, by role: cfg, weights", {})
+    detector_files: dict[str, Archive] = optional("yolov3: Darknet's own files, by role: cfg, weights, names", {})
     detector_side: int = optional("yolov3: side of its input in px; lineage 256", 256, gt=0, multiple_of=32)
     confidence: float = optional("yolov3: least objectness of a detection; lineage 0.5", 0.5, ge=0, le=1)
     overlap: float = optional("yolov3: most overlap (IoU) of two detections of one category; lineage 0.4", 0.4, ge=0, le=1)
 
     @model_validator(mode="after")
     def _has_a_detector(self) -> Self:
-        if self.detector == "yolov3" and set(self.detector_files) != {"cfg", "weights"}:
-            raise ValueError("the detector yolov3 needs `detector_files` with the roles cfg and weights")
+        if self.detector == "yolov3" and set(self.detector_files) != {"cfg", "weights", "names"}:
+            raise ValueError("the detector yolov3 needs `detector_files` with the roles cfg, weights and names")
         return self

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.known import WORLDS
-from memgan.encoders.evaluator import Evaluator
 from memgan.encoders.examples import Heads, judgements
 from memgan.encoders.image import ImageEncoder
+from memgan.encoders.judges import FineTuned, judge
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary
@@ -77,7 +77,8 @@ def judged(settings: Settings, root: Path, vocabulary: Vocabulary | None) -> Hea
         return WORLDS[world.name].ATTRIBUTES
     if vocabulary is None or not (root / "images").is_dir():
         return None
-    return judgements(ImageFolder(root / "images", "train"), vocabulary)[0]
+    split = settings.block("evaluator", encoders.Evaluator).split
+    return judgements(ImageFolder(root / "images", split), vocabulary)[0]
 
 
 def generator(settings: Settings) -> dict[str, Any]:
@@ -155,9 +156,13 @@ def readers(settings: Settings, vocabulary: Vocabulary | None) -> list[dict[str,
 def scoring(settings: Settings, heads: Heads | None) -> dict[str, Any]:
     """The evaluator; without known `heads` as far as its features."""
     params, images = settings.block("evaluator", encoders.Evaluator), settings.block("images", Images)
-    network = Evaluator(params.width, params.features, images.size, heads or {"unknown": ("one",)})
+    network = judge(params, images.size, heads or {"unknown": ("one",)})
     picture = torch.empty(1, 3, images.size, images.size)
-    parts: dict[tuple[str, int | None], nn.Module] = {("trunk", None): network.body, ("features", None): network.summary}
+    parts: dict[tuple[str, int | None], nn.Module] = (
+        {("trunk", None): network.trunk}
+        if isinstance(network, FineTuned)
+        else {("trunk", None): network.body, ("features", None): network.summary}
+    )
     if heads is None:
         return summed("evaluator", *measured(network, parts, lambda: network.features(picture)))
     return summed("evaluator", *measured(network, parts | {("heads", None): network.judge}, lambda: network.logits(picture)))

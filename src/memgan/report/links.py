@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
-from memgan.data.download import local
+from memgan.data.download import local, placed
 from memgan.data.fetch import DOWNLOADS, MIRROR, ask, matches, name_of, size
 from memgan.encoders.published import WEIGHTS, cache, weights_file
 from memgan.errors import InputError
 from memgan.params.data import Archive
-from memgan.params.encoders import Damsm, Features
+from memgan.params.encoders import Damsm, Evaluator, Features
 from memgan.params.evaluation import Metrics
 from memgan.params.load import Settings
 from memgan.steps import log
@@ -47,7 +47,9 @@ def weights_of(settings: Settings) -> list[str]:
     metrics = settings.block("metrics", Metrics)
     wanted = {
         "vgg16": settings.block("features", Features).network == "vgg16",
-        "inception_v3": settings.block("damsm", Damsm).image_encoder == "inception_v3" or metrics.fid_tv,
+        "inception_v3": settings.block("damsm", Damsm).image_encoder == "inception_v3"
+        or settings.block("evaluator", Evaluator).network == "inception_v3"
+        or metrics.fid_tv,
         "fidelity": FIDELITY in (metrics.fidelity, metrics.inception_score),
     }
     return [name for name, is_wanted in wanted.items() if is_wanted]
@@ -96,7 +98,7 @@ def check(dataset: str) -> list[Found]:
 
 def on_this_machine(role: str, archive: Archive) -> Found:
     """An archive of the user's own."""
-    path = Path(str(archive.path))
+    path = placed(archive)
     if not path.exists():
         return Found(role, path.name, str(path.parent), archive.bytes, f"missing; {archive.origin or 'put it there'}", False)
     try:

@@ -27,6 +27,7 @@ BYTES_PER_PIXEL = {"jpg": 0.6, "png": 1.7}  # of photographs, as preprocess and 
 LONGER = 4 / 3  # a photograph's longer side in shorter ones, where it is not cut to a square
 RATE = 1e7  # pixels a second and core that preprocess writes, estimated; benchmarks/preprocess.py measures it
 INCEPTION = 5.7e9  # multiply-adds of Inception-v3 on 299 px, for FID
+YOLO, YOLO_SIDE = 65.86e9 / 2, 416  # of YOLOv3 on 416 px, as its authors count: 65.86 billion operations
 STATES = 2  # training states that are kept
 
 
@@ -36,6 +37,7 @@ class Counts(NamedTuple):
     train: int
     test: int
     captions: float  # an image
+    categories: int  # of objects
     known: str
 
 
@@ -56,13 +58,14 @@ def counts(settings: Settings) -> Counts:
     if index.is_file():
         found = read_json(index)
         captions = sum(len(row["captions"]) for row in found["train"]) / len(found["train"])
-        return Counts(len(found["train"]), len(found["test"]), captions, "counted")
+        return Counts(len(found["train"]), len(found["test"]), captions, len(found["categories"]), "counted")
     if world := source.world:
-        return Counts(world.train_images, world.test_images, WORLDS[world.name].CAPTIONS, "params.yaml")
+        kinds = getattr(WORLDS[world.name], "CATEGORIES", ())
+        return Counts(world.train_images, world.test_images, WORLDS[world.name].CAPTIONS, len(kinds), "params.yaml")
     if made := source.scenes:
-        return Counts(made.train_images, made.test_images, compose.CAPTIONS, "params.yaml")
+        return Counts(made.train_images, made.test_images, compose.CAPTIONS, 0, "params.yaml")
     if told := source.counts:
-        return Counts(told.train_images, told.test_images, told.captions, "as its makers say")
+        return Counts(told.train_images, told.test_images, told.captions, told.categories, "as its makers say")
     key = f"data.{settings.dataset}"
     raise InputError(
         f"params.yaml: how much there is of `{key}` is not known yet; run `snakemake --cores all {index.parent}`, "
@@ -134,7 +137,8 @@ class Planned:
     def train_evaluator(self) -> Step:
         """The network that judges where Inception is no fair judge."""
         params = self.settings.block("evaluator", Evaluator)
-        number = params.images if self.settings.source().world else self.counts.train
+        labelled = self.counts.test if params.split == "test" else self.counts.train
+        number = params.images if self.settings.source().world else labelled
         weights = FLOAT * self.whole["evaluator"]["parameters"]
         count = 3 * params.epochs * number * self.cost["evaluator"]
         return self.step("evaluator", epochs(params.epochs, number, params.batch), weights, costs.ADAM * weights, count)
@@ -181,12 +185,27 @@ class Planned:
         png = self.images.size**2 * BYTES_PER_PIXEL["png"]
         weights = FLOAT * (self.whole["generator"]["parameters"] + self.whole["image encoder"]["parameters"])
         held = weights + self.sampling.batch * self.picture * 64
-        vectors = 2048 * FLOAT
-        return [
-            self.step("sample", f"{m:,} images", m * png, held, m * (self.cost["generator"] + self.text + search)),
-            self.step("reference", f"{real:,} real images", real * vectors, held + real * vectors, real * judges),
-            self.step("metrics", f"{m:,} images", 0, held + m * vectors, m * judges),
+        vectors, one, looks = 2048 * FLOAT, self.cost["generator"] + self.text + search, self.detector(metrics)
+        judged, named = real * judges + (real - n) * looks, self.naming
+        found = [
+            self.step("sample", f"{m:,} images", m * png, held, m * one),
+            self.step("reference", f"{real:,} real images", real * vectors, held + real * vectors, judged),
+            self.step("metrics", f"{m:,} images", 0, held + m * vectors, m * judges + named * looks),
         ]
+        soa = self.step("soa", f"at most {named:,} images of captions that name an object", named * png, held, named * one)
+        return [found[0], soa, *found[1:]] if named else found
+
+    @property
+    def naming(self) -> int:
+        """Samples for SOA, at most: each caption is drawn once, however many categories it names."""
+        captions = round(self.counts.test * self.counts.captions)
+        drawn = min(captions, self.counts.categories * self.sampling.soa_captions)
+        return drawn * self.sampling.soa_images
+
+    def detector(self, metrics: Metrics) -> float:
+        """Multiply-adds of looking for objects in one image, where the evaluator does not do that."""
+        yolo = metrics.detector == "yolov3" and self.counts.categories
+        return YOLO * (metrics.detector_side / YOLO_SIDE) ** 2 if yolo else 0.0
 
     @property
     def text_name(self) -> str:

@@ -14,6 +14,7 @@ from memgan import steps
 from memgan.artifacts import write_json, write_text
 from memgan.errors import InputError
 from memgan.methods.ours import NAME
+from memgan.params.load import Settings
 from memgan.report.markdown import page
 from memgan.report.rows import DECIMALS, measured_rows, published_rows, to_csv
 from memgan.report.wide import MAIN, wide
@@ -32,6 +33,8 @@ def main(
     """Writes Table 1."""
     theirs, ours = published_rows(published), measured_rows(scores)
     refuse_doubles(ours)
+    for method, dataset in left_out(Settings()):
+        steps.log.info("table 1: `methods.%s` has no row: its data set %s is not in `datasets`", method, dataset)
     text = wide(theirs, ours)
     write_text(wide_form, text)
     write_text(html, page(text))
@@ -47,6 +50,12 @@ def summarised(rows: list[dict[str, str]]) -> dict[str, dict[str, float]]:
         if row["method"].startswith(NAME) and row["metric"] in SUMMARISED:
             found.setdefault(row["dataset"], {}).setdefault(row["metric"], []).append(float(row["value"]))
     return {name: {metric: round(mean(values), DECIMALS) for metric, values in of.items()} for name, of in found.items()}
+
+
+def left_out(settings: Settings) -> list[tuple[str, str]]:
+    """Methods in params.yaml, with their data sets, that the table is not about."""
+    methods, datasets = settings.tree.get("methods", {}), settings.value("datasets")
+    return [(name, entry["dataset"]) for name, entry in methods.items() if entry["dataset"] not in datasets]
 
 
 def refuse_doubles(rows: list[dict[str, str]]) -> None:

@@ -15,12 +15,12 @@ PERCENT = (
     "and the copy ratio (distance to the retrieved image over that to a random one) describe and do not rank."
 )
 NOT_COMPARABLE = (
-    "Each network that judges was made for its data set. Values of different extractors, and so of different data sets, can't be "
-    "compared, and none of these with the published ones."
+    "Values of different extractors can't be compared. Those called `evaluator:` or `damsm:` were trained here on the data set "
+    "that they judge: no value of theirs stands beside one of another data set, or a published one."
 )
 LIMITS = (READER, BLIND, CHANCE)
 EXPLAINED = (
-    f"{READER}: sees every attribute of the picture, picks at random among the captions that hold of it, and guesses what the "
+    f"{READER}: sees every attribute of the picture, takes the most telling of the captions that hold of it, and guesses what the "
     f"caption leaves open as what is most frequent in training. {BLIND}: always the value most frequent in training."
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from memgan.data.images import UnusableError, decode, encode, geometry, inside, resized
 from tests.rawdata import encoded, picture
@@ -43,6 +43,42 @@ def test_rgb_and_grey_come_out_as_they_are():
     assert np.array_equal(shown(encoded(Image.fromarray(GREY))), as_rgb(GREY))
     bits = Image.fromarray(GREY).convert("1")
     assert np.array_equal(shown(encoded(bits)), as_rgb(np.asarray(bits) * np.uint8(255)))
+
+
+def swapped_profile(name: str = "test") -> bytes:
+    """A colour space like sRGB in which red and blue have changed places: two entries of the profile's table exchanged."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    mark = {b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}
+    table = b"".join(
+        mark.get(srgb[at : at + 4], srgb[at : at + 4]) + srgb[at + 4 : at + 12] for at in range(132, 132 + 12 * srgb[131], 12)
+    )
+    whole = srgb[:132] + table + srgb[132 + len(table) :]
+    return whole.replace("sRGB".encode("utf-16-be"), name.encode("utf-16-be"))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_colours_of_another_profile_become_srgbs(form: str):
+    flat = np.tile(np.array([200, 100, 40], np.uint8), (16, 16, 1))
+    plain = shown(encoded(Image.fromarray(flat), form)).astype(int)
+    found = shown(encoded(Image.fromarray(flat), form, icc_profile=swapped_profile()))
+    assert np.abs(found - plain[..., ::-1]).max() <= 2
+    kept = shown(encoded(Image.fromarray(flat), form, icc_profile=swapped_profile("sRGB")))  # says that it is sRGB's
+    assert np.array_equal(kept, plain)
+
+
+def test_a_broken_profile_or_one_of_another_mode_changes_nothing():
+    assert np.array_equal(shown(encoded(Image.fromarray(COLOUR), icc_profile=b"nonsense")), COLOUR)
+    assert np.array_equal(shown(encoded(Image.fromarray(GREY), icc_profile=swapped_profile())), as_rgb(GREY))
+
+
+def test_transparent_pictures_and_palettes_have_profiles_too():
+    rgba = np.dstack([COLOUR, ALPHA])
+    found = shown(encoded(Image.fromarray(rgba), icc_profile=swapped_profile()))
+    assert np.abs(found - over_white(COLOUR[..., ::-1], ALPHA)).max() <= 4
+    image = Image.fromarray(RNG.integers(0, 2, size=(6, 9), dtype=np.uint8))
+    image.putpalette([200, 10, 20, 30, 140, 50])
+    found = shown(encoded(image, icc_profile=swapped_profile()))
+    assert np.abs(found - np.asarray(image.convert("RGB"))[..., ::-1].astype(int)).max() <= 2
 
 
 def test_alpha_lies_over_white():

@@ -10,6 +10,7 @@ import pytest
 from memgan.artifacts import sha256
 from memgan.data import download
 from memgan.errors import InputError
+from memgan.params.data import Archive
 from tests.factory import ROOT
 from tests.rawdata import pack, write_params
 from tests.server import web  # noqa: F401 (a fixture)
@@ -131,6 +132,21 @@ def test_an_archive_from_the_web(web):  # noqa: F811
     server = web(DATA)
     params({"urls": [server.url("gone"), server.url("good")], "checksum": MD5})
     assert step()["files"]["images"] == {"path": "data/downloads/raw.tgz", "sha256": SHA[7:], "bytes": len(DATA)}
+
+
+def test_a_file_with_a_place_of_its_own_may_lie_in_the_mirror(tmp_path, monkeypatch):
+    """CUB's captions have no address: whoever fills a folder for machines without internet puts them there, too."""
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "captions.tgz").write_bytes(b"captions")
+    archive = Archive(path="data/downloads/captions.tgz", checksum=f"sha256:{hashlib.sha256(b'captions').hexdigest()}")
+    with pytest.raises(InputError, match=r"data/downloads/captions\.tgz: there is no such file"):
+        download.local(archive, "key")
+    monkeypatch.setenv("MEMGAN_MIRROR", str(mirror))
+    assert download.local(archive, "key") == mirror / "captions.tgz"
+    (mirror / "captions.tgz").write_bytes(b"others")
+    with pytest.raises(InputError, match=r"mirror/captions\.tgz: its checksum is"):
+        download.local(archive, "key")
 
 
 def test_a_missing_archive_says_where_to_get_it():

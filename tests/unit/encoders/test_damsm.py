@@ -151,6 +151,15 @@ def test_the_best_epoch_is_kept(project, monkeypatch):
     assert not torch.equal(best["text.embedding.weight"], states[2]["text.embedding.weight"])
 
 
+@pytest.mark.parametrize("validation", [0.125, 0.0])
+def test_a_loss_that_is_no_number_ends_in_one_line_and_writes_nothing(project, monkeypatch, validation):
+    write_params(project, damsm={"validation": validation})
+    monkeypatch.setattr(damsm, "train_step", lambda *given: float("nan") if given[-1] == 2 else 1.0)
+    with pytest.raises(InputError, match=r"damsm: at step 2 the loss is nan; nothing is written; lower `damsm\.lr`"):
+        run()
+    assert not OUT.exists()
+
+
 def test_without_validation_the_last_epoch_is_kept(project):
     encoders = Encoders.fresh(words(), block(epochs=2), GEOMETRY, 3)
     best = damsm.train(encoders, TrainingBatches(Path("images"), GEOMETRY, 1, 8, 0), None)

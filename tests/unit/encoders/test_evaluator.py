@@ -7,16 +7,19 @@ from memgan import artifacts
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds import birdworld, sceneworld
 from memgan.encoders import evaluator
-from memgan.encoders.evaluator import Evaluator, accuracy, load_evaluator, worn
+from memgan.encoders.evaluator import accuracy, load_evaluator, worn
 from memgan.encoders.examples import Labelled, Renderings, judgements
+from memgan.encoders.judges import Evaluator
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
+from memgan.params import encoders
 from memgan.params.data import World
-from tests.factory import images_block
-from tests.unit.encoders.conftest import SMALL, squares
+from tests.factory import PARAMS, images_block
+from tests.unit.encoders.conftest import SMALL, squares, write_params
 
 OUT = Path("evaluator.safetensors")
 GEOMETRY = images_block(**SMALL["images"])
+PLAIN = encoders.Evaluator(**PARAMS["evaluator"] | {"batch": 8})
 WORDS = Vocabulary(["a", "square", "red", "green", "blue", "yellow", "ground"])
 HEADS = {"colour": ("red", "green", "blue"), "size": ("small", "large")}
 
@@ -145,7 +148,7 @@ def test_fewer_renderings_than_a_batch_are_refused():
 
 
 def test_labelled_batches_know_their_classes(project):
-    source = Labelled(Path("images"), GEOMETRY, WORDS, 8, 1)
+    source = Labelled(Path("images"), GEOMETRY, WORDS, PLAIN, 1)
     batch, (images, targets) = source.batches.batch_at(3), source.batch_at(3)
     assert torch.equal(images, batch.images[-1])
     assert torch.equal(targets[:, 0], batch.labels)
@@ -164,6 +167,13 @@ def test_without_labels_telling_words_are_judged(tmp_path):
     assert list(heads) == ["word red", "word green", "word blue", "word yellow"]
     for row, values in zip(folder.rows, targets.tolist(), strict=True):
         assert values == [int(word in row["captions"][0].lower()) for word in ("red", "green", "blue", "yellow")]
+
+
+def test_a_training_that_diverges_ends_in_one_line_and_writes_nothing(project):
+    write_params(project, evaluator={"lr": 1e30, "epochs": 8})
+    with pytest.raises(InputError, match=r"evaluator: at step \d+ the loss is (nan|inf); nothing is written; lower `evaluator.lr`"):
+        run("birdworld")
+    assert not OUT.exists()
 
 
 def test_nothing_to_judge_is_refused(tmp_path):

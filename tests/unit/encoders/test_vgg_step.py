@@ -55,6 +55,13 @@ def test_a_file_of_other_parameters_is_refused(project, changes, said):
         load_vgg(OUT, block(**changes), GEOMETRY)
 
 
+def test_a_training_that_diverges_ends_in_one_line_and_writes_nothing(project):
+    write_params(project, features={"lr": 1e30, "epochs": 8})
+    with pytest.raises(InputError, match=r"features: at step \d+ the loss is (nan|inf); nothing is written; lower `features.lr`"):
+        run()
+    assert not OUT.exists()
+
+
 def test_bags_hold_the_words_of_all_captions(project):
     rows = ImageFolder(Path("images"), "train").rows[:2]
     assert rows[0]["captions"][0] == "A red square on red"

@@ -36,6 +36,24 @@ def test_curves_and_sheets_in_dvclives_format_go_on_after_a_kill(tmp_path: Path,
     assert not (tmp_path / ".dvc").exists()
 
 
+@pytest.mark.parametrize("damage", ["summary", "curve"])
+def test_files_that_a_kill_cut_off_cost_the_curves_and_not_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(live.SWITCH, raising=False)
+    folder, beside = tmp_path / "dvclive/birdworld/ours/0", tmp_path / "state"
+    killed = Curves(folder, beside, 0)
+    for step in (0, 10):
+        killed.point(step, {"loss/d0": 1.0, "loss/d1": 2.0})
+    (beside / "metrics.json" if damage == "summary" else folder / "metrics/loss/d0.tsv").write_text('{"lo' * (damage == "summary"))
+    again = Curves(folder, beside, 5)
+    again.point(10, {"loss/d0": 7.0, "loss/d1": 8.0})
+    assert steps_of(folder / "metrics/loss/d0.tsv") == [10]
+    assert steps_of(folder / "metrics/loss/d1.tsv") == ([10] if damage == "summary" else [0, 10])
+    assert json.loads((beside / "metrics.json").read_text())["loss"]["d0"] == 7.0
+
+
 def test_curves_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(live.SWITCH, "off")
     Curves(tmp_path / "dvclive", tmp_path, 0).point(0, {"loss/d0": 1.0})

@@ -32,16 +32,27 @@ def test_a_launcher_that_disagrees_with_params_yaml_is_refused(monkeypatch: pyte
 
 def test_the_step_becomes_the_launcher_with_its_own_command(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr(os, "execvp", lambda program, command: started.append((program, command)))
+    monkeypatch.setattr(os, "execvpe", lambda program, command, _: started.append((program, command)))
     monkeypatch.setattr(sys, "argv", ["train.py", "--dataset", "birdworld"])
     launch(2)
-    monkeypatch.setenv(processes.LAUNCHER, "srun --ntasks {processes} {python} -u")
+    monkeypatch.setenv(processes.LAUNCHER, "srun --ntasks {processes} {python} -m")
     launch(3)
     (local, command), (cluster, other) = started
     assert (local, cluster) == (sys.executable, "srun")
-    assert command[:6] == [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    assert command[:8] == [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
     assert command[-2:] == other[-2:] == ["--dataset", "birdworld"]
-    assert other[:5] == ["srun", "--ntasks", "3", sys.executable, "-u"]
+    assert other[:5] == ["srun", "--ntasks", "3", sys.executable, "-m"]
+
+
+def test_a_launcher_that_starts_processes_which_know_nothing_of_each_other_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`srun {python}` alone: each process would become the launcher again, without end."""
+    given = []
+    monkeypatch.setattr(os, "execvpe", lambda *words: given.append(words[2]))
+    monkeypatch.setenv(processes.LAUNCHER, "srun --ntasks {processes} {python}")
+    launch(2)
+    monkeypatch.setattr(os, "environ", given[0])
+    with pytest.raises(InputError, match=r"`srun --ntasks \{processes\} \{python\}` sets no WORLD_SIZE"):
+        start(2, 16)
 
 
 def test_a_launcher_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

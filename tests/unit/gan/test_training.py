@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from memgan.artifacts import load_tensors
+from tests.factory import ROOT
 from tests.trainings import Trainings, together
 
 LONG = {"train": {"epochs": 400}}
@@ -24,6 +26,8 @@ RUNS = {
     "widowed": {"train": {"epochs": 400, "processes": 2}},
     "full": LONG,
     "two": {"train": {"processes": 2}},
+    "launched": {"train": {"epochs": 20, "processes": 2}},
+    "together": {"train": {"epochs": 20, "processes": 2}},
     "two_augmented": {"train": {"processes": 2, "augment": "diffaugment"}},
     "augmented": {"train": {"augment": "diffaugment"}},
     "diverging": {"train": {"lr_g": 1e30}},
@@ -69,6 +73,29 @@ def test_sigterm_saves_the_step_and_leaves_with_0(trainings: Trainings) -> None:
 def test_two_processes_give_the_curves_of_one(trainings: Trainings, alone: dict[str, bytes]) -> None:
     """Within 1e-3 of each loss over twelve steps; what differs is the order of float32 sums, which training amplifies."""
     assert_same(trainings, "ours", "two")
+
+
+def test_torchs_own_launcher_starts_both_and_a_signal_to_it_loses_nothing(trainings: Trainings) -> None:
+    """As the step is started by an engine: it becomes `torch.distributed.run`, which hands SIGTERM on."""
+    options = [word for name, value in trainings.arguments("launched").items() for word in (f"--{name}", str(value))]
+    log = trainings.log("launched", {})
+    command = [sys.executable, "-m", "memgan.gan.train", *options, "--log", str(log)]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "MEMGAN_LIVE": "off", "MEMGAN_STATE_EVERY": "600", "OMP_NUM_THREADS": "1"}
+    progress = trainings.folder("launched") / "state/generator/progress.json"
+    with subprocess.Popen(command, cwd=trainings.root, env=env, stderr=subprocess.DEVNULL) as stopped:
+        while not progress.exists():
+            assert stopped.poll() is None, log.read_text()
+            time.sleep(0.01)
+        stopped.terminate()
+    assert "stopped by SIGTERM after step" in log.read_text()
+    assert stopped.returncode != 0  # the launcher's own; nothing was finished
+    assert not (trainings.folder("launched") / "generator.safetensors").exists()
+    subprocess.run(command, cwd=trainings.root, env=env, check=True, stderr=subprocess.DEVNULL, timeout=300)
+    assert "resuming from step" in log.read_text()
+    members = [trainings.started("together", MEMGAN_STATE_EVERY="600", **env) for env in together(2)]
+    for member in members:
+        member.join(300)
+    assert trainings.results("launched")["curves.csv"] == trainings.results("together")["curves.csv"]
 
 
 def assert_same(trainings: Trainings, one: str, two: str) -> None:

@@ -94,7 +94,8 @@ def test_the_row_carries_the_methods_name_and_what_it_uses(case: Case) -> None:
 def test_captions_may_be_given_as_text(case: Case) -> None:
     expected = case.score()["metrics"]["R-precision"]
     case.lines = [
-        {"image": line["image"], "caption": r["caption"]} for line, r in zip(case.lines, case.samples.records, strict=True)
+        {"image": line["image"], "caption": f" {r['caption'].replace(' ', '  ', 1)} "}
+        for line, r in zip(case.lines, case.samples.records, strict=True)
     ]
     case.write()
     assert case.score()["metrics"]["R-precision"] == expected

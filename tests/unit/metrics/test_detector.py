@@ -17,6 +17,7 @@ from memgan.params.evaluation import Metrics
 from tests.factory import PARAMS
 
 SIDE, CLASSES, CELL = 64, 3, 32
+ROLES, NAMES = ("cfg", "weights", "names"), ("red", "green", "blue")
 ANCHORS = ((8, 8), (16, 16))
 CFG = f"""[net]
 width={SIDE}
@@ -39,17 +40,18 @@ num={len(ANCHORS)}
 
 
 def block(**changes) -> Metrics:
-    files = {role: {"path": role} for role in ("cfg", "weights")}
+    files = {role: {"path": role} for role in ROLES}
     return Metrics(**PARAMS["metrics"] | {"detector": "yolov3", "detector_files": files, "detector_side": SIDE} | changes)
 
 
-def write(folder: Path, kernel: np.ndarray, bias: np.ndarray) -> tuple[Path, Path]:
-    """Darknet's format: three int32 (version), one int64 (images seen), then biases and kernels in float32."""
-    cfg, weights = folder / "tiny.cfg", folder / "tiny.weights"
+def write(folder: Path, kernel: np.ndarray, bias: np.ndarray) -> tuple[Path, Path, Path]:
+    """Darknet's format: three int32 (version), one int64 (images seen), then biases and kernels in float32; a name a line."""
+    cfg, weights, names = folder / "tiny.cfg", folder / "tiny.weights", folder / "tiny.names"
+    names.write_text("".join(f"{name}\n" for name in NAMES))
     cfg.write_text(CFG)
     head = np.array([0, 2, 0], np.int32).tobytes() + np.zeros(1, np.int64).tobytes()
     weights.write_bytes(head + bias.astype(np.float32).tobytes() + kernel.astype(np.float32).tobytes())
-    return cfg, weights
+    return cfg, weights, names
 
 
 def colours() -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +77,7 @@ PICTURES = np.stack([image(BLACK, RED, BLACK, BLACK), image(BLACK, BLACK, BLACK,
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Darknet:
-    return Darknet(*write(tmp_path, *colours()), block(), CLASSES)
+    return Darknet(*write(tmp_path, *colours()), block())
 
 
 def test_a_network_of_darknets_files_finds_what_its_weights_say(tiny: Darknet) -> None:
@@ -100,7 +102,7 @@ def test_images_of_another_side_are_scaled(tiny: Darknet) -> None:
 
 def test_what_is_found_becomes_soa(tiny: Darknet) -> None:
     images = [torch.from_numpy(picture.transpose(2, 0, 1).copy()) for picture in PICTURES]
-    found = presence(tiny, images, ("red", "green", "blue"))  # type: ignore[arg-type]
+    found = presence(tiny, images, NAMES)  # type: ignore[arg-type]
     assert found.tolist() == [[True, False, False], [False, False, False], [True, True, True]]
     named = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]], dtype=bool)
     scores = soa(found, named, detector.YOLOV3)
@@ -130,33 +132,60 @@ def test_boxes_are_kept_by_objectness_and_overlap_within_a_category(tiny: Darkne
     assert sorted((d.category, round(d.score, 3)) for d in kept) == [(0, 0.5), (0, 0.8), (1, 0.7), (2, 0.3)]
 
 
-def test_another_number_of_categories_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tiny\.cfg: it tells 3 categories apart, the data set has 80"):
-        Darknet(*write(tmp_path, *colours()), block(), 80)
+def test_categories_are_found_by_name_and_not_by_number(tiny: Darknet) -> None:
+    images = [torch.from_numpy(picture.transpose(2, 0, 1).copy()) for picture in PICTURES]
+    found = presence(tiny, images, ("Blue", "red"))  # type: ignore[arg-type]
+    assert found.tolist() == [[False, True], [False, False], [True, True]]
+
+
+def test_a_category_that_the_detector_does_not_know_is_refused(tiny: Darknet) -> None:
+    with pytest.raises(InputError, match=r"tiny\.names: does not name 'pink', a category of the data set"):
+        presence(tiny, [], ("red", "pink"))  # type: ignore[arg-type]
+
+
+def test_darknets_own_names_are_cocos(tmp_path: Path) -> None:
+    (tmp_path / "coco.names").write_text("aeroplane\nmotorbike\nsofa\npottedplant\ndiningtable\ntvmonitor\nhot dog\n\n")
+    cocos = ["airplane", "motorcycle", "couch", "potted plant", "dining table", "tv", "hot dog"]
+    assert detector.names_of(tmp_path / "coco.names") == cocos
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("red\ngreen\n", r"tiny\.cfg: it tells 3 categories apart, .*tiny\.names has 2"),
+        ("red\nblue\nred\n", r"tiny\.names: names 'red' twice"),
+        (None, r"tiny\.names: can't be read"),
+    ],
+)
+def test_names_of_another_detector_are_refused(tmp_path: Path, text: str | None, fault: str) -> None:
+    files = write(tmp_path, *colours())
+    files[2].write_text(text) if text else files[2].unlink()
+    with pytest.raises(InputError, match=fault):
+        Darknet(*files, block())
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    cfg, weights = write(tmp_path, *colours())
+    cfg, weights, names = write(tmp_path, *colours())
     size = weights.stat().st_size
     for content in (weights.read_bytes()[:-4], weights.read_bytes() + bytes(4)):
         weights.write_bytes(content)
         with pytest.raises(InputError, match=rf"tiny\.weights: has {len(content)} bytes, .*tiny\.cfg needs {size}"):
-            Darknet(cfg, weights, block(), CLASSES)
+            Darknet(cfg, weights, names, block())
 
 
 def test_a_normalised_convolution_has_four_numbers_more_a_channel(tmp_path: Path) -> None:
-    cfg, weights = write(tmp_path, *colours())
+    cfg, weights, names = write(tmp_path, *colours())
     cfg.write_text(CFG.replace("filters=", "batch_normalize=1\nfilters="))
     head, bias, kernel = np.split(np.frombuffer(weights.read_bytes(), np.float32), [5, 5 + 2 * (5 + CLASSES)])
     plain = [bias, np.ones_like(bias), np.zeros_like(bias), np.ones_like(bias)]  # bias, scale, mean, variance
     weights.write_bytes(np.concatenate([head, *plain, kernel]).tobytes())
-    found = Darknet(cfg, weights, block(), CLASSES)(PICTURES)
+    found = Darknet(cfg, weights, names, block())(PICTURES)
     assert [sorted(d.category for d in one) for one in found] == [[0], [], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("damage", ["no cfg", "no weights", "a cfg of something else"])
 def test_files_that_are_no_detector_are_refused_in_one_line(tmp_path: Path, damage: str) -> None:
-    cfg, weights = write(tmp_path, *colours())
+    cfg, weights, names = write(tmp_path, *colours())
     if damage == "no cfg":
         cfg.unlink()
     elif damage == "no weights":
@@ -164,7 +193,7 @@ def test_files_that_are_no_detector_are_refused_in_one_line(tmp_path: Path, dama
     else:
         cfg.write_text("[net]\nwidth=64\n\n[nonsense]\nx=1\n")
     with pytest.raises(InputError, match="they must be a Darknet detector's") as fault:
-        Darknet(cfg, weights, block(), CLASSES)
+        Darknet(cfg, weights, names, block())
     assert len(str(fault.value)) < 600
 
 
@@ -179,8 +208,8 @@ def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         detector.opencv()
 
 
-def test_both_files_must_be_named() -> None:
-    with pytest.raises(ValueError, match="with the roles cfg and weights"):
+def test_all_files_must_be_named() -> None:
+    with pytest.raises(ValueError, match="with the roles cfg, weights and names"):
         block(detector_files={"cfg": {"path": "cfg"}})
 
 
@@ -190,12 +219,12 @@ def test_the_files_come_from_the_mirror_and_are_checked(tmp_path: Path, monkeypa
 
     given = write(tmp_path, *colours())
     monkeypatch.setenv("MEMGAN_MIRROR", str(tmp_path))
-    sums = {role: hashlib.md5(path.read_bytes()).hexdigest() for role, path in zip(("cfg", "weights"), given, strict=True)}
+    sums = {role: hashlib.md5(path.read_bytes()).hexdigest() for role, path in zip(ROLES, given, strict=True)}
     files = {
         role: {"urls": [f"https://localhost/{path.name}"], "checksum": f"md5:{sums[role]}"}
         for role, path in zip(sums, given, strict=True)
     }
-    own = SimpleNamespace(params=block(detector_files=files), dataset="coco", test=SimpleNamespace(categories="abc"))
+    own = SimpleNamespace(params=block(detector_files=files), dataset="coco", test=SimpleNamespace(categories=NAMES))
     assert Protocol.darknet.func(own)(PICTURES)[0][0].category == 0
     given[1].write_bytes(b"other weights")
     with pytest.raises(InputError, match=r"tiny\.weights: its checksum is not md5:"):

@@ -10,8 +10,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from memgan.data.loader import to_tensor
-from memgan.encoders.evaluator import Evaluator
 from memgan.encoders.image import InceptionTrunk
+from memgan.encoders.judges import Evaluator
 from memgan.metrics import extractor
 
 HEADS = {"wing": ("red", "blue", "green"), "beak": ("short", "long"), "tail": tuple("abcdefghij")}

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from memgan.cli import app
 from memgan.data.loader import Batch, pyramid
+from memgan.data.worlds import sceneworld
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
@@ -18,6 +19,7 @@ from memgan.errors import InputError
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.texts import TextReader
 from memgan.params.encoders import Features
+from memgan.params.evaluation import Metrics
 from memgan.params.load import Settings, read_yaml
 from memgan.report import costs, describe, plan
 from tests.factory import PARAMS, damsm_block, gan_block, images_block, train_block
@@ -64,7 +66,7 @@ def test_disk_by_hand(shared):
     assert step(shared, "coco", "features")["disk"] == 2 * 82783 * 512 * 16 * 16 * 2  # plain and mirrored
     # five captions an image: 256 numbers and 12 words of 256; an image: 256 numbers and 17 x 17 regions of 256; all of two bytes
     assert step(shared, "coco", "bank")["disk"] == (82783 * 5 * (256 + 12 * 256) + 82783 * (256 + 289 * 256)) * 2
-    weights = 553433881 + 108949747 + 248007048
+    weights = 553433881 + 108949747 + 248007048 + 625  # and YOLO's names
     fidelity = 95628359 if "inception-v3-compat" in str(PARAMS["data"]["coco"]["metrics"]) else 0
     assert step(shared, "coco", "download")["disk"] == 13510573713 + 6645013297 + 252872794 + weights + fidelity
     assert step(shared, "cub", "preprocess")["disk"] == round((8855 + 2933) * 304 * 304 * 0.6)
@@ -79,6 +81,26 @@ def test_work_by_hand(shared):
     assert step(shared, "cub", "features")["multiply_adds"] == 2 * 8855 * vgg
     work = step(shared, "cub", "features")
     assert work["hours"] == pytest.approx(2 * work["multiply_adds"] / 10e12 / 3600)
+
+
+def test_soa_by_hand(shared):
+    """80 categories of at most 30,000 captions each, of which there are 202,520, three images each: a samples' bound on disk."""
+    soa = step(shared, "coco", "soa")
+    assert soa["work"].startswith("at most 607,560 images")
+    assert soa["disk"] == round(607560 * 256 * 256 * 1.7)
+    each = step(shared, "coco", "sample")["multiply_adds"] / 30000
+    assert soa["multiply_adds"] == pytest.approx(607560 * each)
+    world = PARAMS["sampling"]["soa_captions"] * PARAMS["sampling"]["soa_images"]
+    assert step(shared, "sceneworld", "soa")["work"].startswith(f"at most {len(sceneworld.CATEGORIES) * world:,} images")
+    assert "soa" not in [each["step"] for each in planned(shared, "cub")["steps"]]
+
+
+def test_yolo_is_counted_by_its_side(shared):
+    """65.86 billion operations at 416 px, by its authors; 256 px are 0.379 of that."""
+    coco = plan.Planned("coco", "ours", 10)
+    metrics = coco.settings.block("metrics", Metrics)
+    assert coco.detector(metrics) == pytest.approx(65.86e9 / 2 * (256 / 416) ** 2)
+    assert coco.detector(metrics.model_copy(update={"detector": "evaluator"})) == 0
 
 
 def test_all_is_the_sum_and_the_largest(shared):
@@ -140,15 +162,15 @@ def test_training_memory_grows_with_the_batch_but_weights_do_not():
 
 
 def test_counts_come_from_what_is_there(tmp_path):
-    assert plan.counts(Settings("birdworld")) == (4000, 1000, 10, "params.yaml")
+    assert plan.counts(Settings("birdworld")) == (4000, 1000, 10, 0, "params.yaml")
     assert plan.counts(Settings("cub"))[:3] == (8855, 2933, 10)
     with pytest.raises(InputError, match=r"`data.own` is not known yet; run `snakemake --cores all results/own/images`, or write"):
         plan.counts(Settings("own"))
     folder = tmp_path / "results/own/images"
     folder.mkdir(parents=True)
     rows = [{"captions": ["a"]}, {"captions": ["a", "b"]}]
-    (folder / "index.json").write_text(json.dumps({"train": rows, "test": rows[:1]}))
-    assert plan.counts(Settings("own")) == (2, 1, 1.5, "counted")
+    (folder / "index.json").write_text(json.dumps({"train": rows, "test": rows[:1], "categories": ["a", "b"]}))
+    assert plan.counts(Settings("own")) == (2, 1, 1.5, 2, "counted")
 
 
 def test_the_command_prints_a_table_or_the_same_as_json(shared):
