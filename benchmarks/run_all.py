@@ -38,6 +38,9 @@ LIMITS = {  # benchmark -> figure -> (the least, or the most, that is asked for)
         "ablations_snakemake_noop_s": (None, 15.0),
         "ablations_dvc_noop_s": (None, 15.0),
     },
+    "loader": {"idle": (None, 0.05)},
+    "preprocess": {"ratio": (1.7, None), "small_ratio": (1.7, None)},
+    "metrics": {"measure_s": (None, 180.0)},
     "retrieval": {
         "exact_over_faiss": (0.9, None),
         "sentence_ivf_qps": (5000.0, None),
