@@ -28,5 +28,5 @@ def test_waiting_is_what_the_batches_take() -> None:
     done: list[int] = []
     waited, whole = loader.waits(slow(), lambda k: (done.append(k), time.sleep(0.02)))
     assert done == [0, 1, 2]
-    assert waited == pytest.approx(0.15, abs=0.04)
-    assert whole - waited == pytest.approx(0.06, abs=0.04)
+    assert waited >= 0.15  # a busy machine makes either longer, and neither shorter
+    assert whole - waited >= 0.06
