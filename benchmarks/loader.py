@@ -10,8 +10,7 @@ waiting for batches; images_per_s of both together; loader_images_per_s of the l
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,16 +43,15 @@ def packed(folder: Path, number: int, images: Images, side: int) -> Path:
     return out
 
 
-def waits(batches: Iterator, work: Callable[[int], Any]) -> tuple[float, float]:
+def waits(batches: Iterable[Any], work: Callable[[int], Any]) -> tuple[float, float]:
     """Seconds spent waiting for batches, and in all; `work(k)` is done on each."""
-    began, waited = time.perf_counter(), 0.0
-    for k in count():
-        asked = time.perf_counter()
-        if next(batches, None) is None:
-            return waited, time.perf_counter() - began
+    began = asked = time.perf_counter()
+    waited = 0.0
+    for k, _ in enumerate(batches):
         waited += time.perf_counter() - asked
         work(k)
-    raise AssertionError
+        asked = time.perf_counter()
+    return waited, time.perf_counter() - began
 
 
 def main(

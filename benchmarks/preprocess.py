@@ -114,7 +114,7 @@ def best(run: Callable[[], None], count: int, rounds: int) -> float:
 
 
 def main(
-    images: Annotated[int, Option(help="how many; CUB has 11,788, few ones show the start of the processes")] = 3000,
+    images: Annotated[int, Option(help="how many; CUB has 11,788, and of few the start of the processes is a large part")] = 3000,
     processes: Annotated[int, Option(help="of ours")] = 2,
     rounds: Annotated[int, Option(help="of each; the fastest counts")] = 2,
 ) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from memgan.errors import InputError
 from memgan.imports import SOURCE, code_of
-from memgan.params.load import read_yaml
+from memgan.params.gan import Train
+from memgan.params.load import Settings, read_yaml
 from memgan.params.schema import check
 
 PARAMS = Path("params.yaml")
@@ -87,10 +88,9 @@ def sharing(config: Mapping[str, Any]) -> list[str]:
     return [name for name, changes in config["runs"].items() if name != PAPER and set(changes) <= {"memory", "sampling"}]
 
 
-def processes(config: Mapping[str, Any], wildcards: Mapping[str, str]) -> int:
+def processes(wildcards: Mapping[str, str]) -> int:
     """On how many processes a run trains on a data set."""
-    changes = [config["data"][wildcards["dataset"]]["train"], config["runs"][wildcards["run"]].get("train", {})]
-    return {**config["train"], **changes[0], **changes[1]}["processes"]
+    return Settings(wildcards["dataset"], wildcards["run"]).block("train", Train).processes
 
 
 def made(*rules: Any) -> list[Iterable[str]]:

@@ -8,7 +8,8 @@ import pytest
 
 from memgan.params.load import read_yaml
 from tests.workflow.clones import ROOT, TABLE, Clone, make, put_stand_ins, ran
-from workflow.needs import code, refuse_faults, refuse_overrides
+from workflow import machine
+from workflow.needs import code, processes, refuse_faults, refuse_overrides
 
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TWICE = ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"]
@@ -166,6 +167,22 @@ def test_every_rule_says_all_that_it_must():
         assert set(re.findall(r"{(\w+)", shell)) <= {"input", "output", "wildcards", "log"}, (
             f"rule {name}: a placeholder DVC cannot fill"
         )
+
+
+def test_a_training_on_several_processes_claims_cores_and_gpus_for_each(tmp_path, monkeypatch):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("  max: {pooling: max}", "  max: {pooling: max, train: {processes: 4}}"))
+    monkeypatch.chdir(tmp_path)
+    read_yaml.cache_clear()
+    asked = {run: processes({"dataset": "birdworld", "run": run}) for run in ("ours", "max")}
+    read_yaml.cache_clear()
+    assert asked == {"ours": 1, "max": 4}
+    monkeypatch.setattr(machine, "GPUS", 8)
+    assert [machine.gpu(count) for count in asked.values()] == [1, 4]
+    monkeypatch.setattr(machine, "GPUS", 2)
+    assert [machine.gpu(count) for count in asked.values()] == [1, 2]
+    train = next(block for block in re.split(r"^ *rule ", RULES, flags=re.MULTILINE) if block.startswith("train:"))
+    assert train.count("processes(wildcards)") == 3  # threads, share of the machine, GPUs
 
 
 def test_every_rule_that_computes_with_networks_claims_a_gpu():

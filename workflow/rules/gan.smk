@@ -22,10 +22,10 @@ rule train:
     priority: 1
     conda:
         "../../environment.yml"
-    threads: lambda wildcards: THREADS * processes(config, wildcards)
+    threads: lambda wildcards: THREADS * processes(wildcards)
     resources:
-        cpu_percent=lambda wildcards: machine.percent(THREADS * processes(config, wildcards)),
-        gpu=lambda wildcards: machine.gpu(processes(config, wildcards)),
+        cpu_percent=lambda wildcards: machine.percent(THREADS * processes(wildcards)),
+        gpu=lambda wildcards: machine.gpu(processes(wildcards)),
     params:
         entries=needs("threads", "pooling", "runs.{run}", *blocks("images", "features", "damsm", "gan", "train", "memory")),
     shell:

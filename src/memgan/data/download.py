@@ -65,7 +65,7 @@ def local(archive: Archive, key: str) -> Path:
     """Where an archive lies, checked. Raises InputError naming the file, its checksum and the mend."""
     if archive.path is None:
         return fetch(archive.urls, needed_checksum(archive, archive.urls[0], key))
-    path = placed(archive)
+    path = place_of(archive)
     if not path.exists():
         origin = f" ({archive.origin})" if archive.origin else ""
         raise InputError(f"{path}: there is no such file or folder; put it there{origin} or correct `{key}.path` in params.yaml")
@@ -74,7 +74,7 @@ def local(archive: Archive, key: str) -> Path:
     return path
 
 
-def placed(archive: Archive) -> Path:
+def place_of(archive: Archive) -> Path:
     """Where an archive that has a place of its own lies: there, or else in the folder MEMGAN_MIRROR under the same name."""
     path, mirror = Path(str(archive.path)), os.environ.get(MIRROR)
     there = Path(mirror) / path.name if mirror else path
@@ -85,7 +85,7 @@ def needed_checksum(archive: Archive, name: str, key: str) -> str:
     """The archive's checksum. Raises InputError if there is none or it has no known form."""
     algorithm, _, digits = (archive.checksum or "").partition(":")
     if archive.checksum is None and archive.path:
-        own = f"sha256:{artifacts.sha256(placed(archive))}"
+        own = f"sha256:{artifacts.sha256(place_of(archive))}"
         raise InputError(f"{name}: params.yaml has no checksum of it; if you trust the file, write `{key}.checksum: {own}`")
     if len(digits) != DIGITS.get(algorithm) or set(digits.lower()) - set("0123456789abcdef"):
         raise InputError(f"{name}: `{key}.checksum` is {archive.checksum!r}; write sha256:<64 digits> or md5:<32 digits>")

@@ -55,7 +55,6 @@ def train(network: Judge, source, params: encoders.Evaluator, seed: int) -> None
 
     A network that is trained from nothing sees images that are `worn`; one that ImageNet has trained, real ones as they are.
     """
-    wear = worn if params.network == "small" else torch.clone
     optimizer = torch.optim.Adam(network.parameters(), lr=params.lr)
     total = round(params.epochs * source.steps_per_epoch)
     for epoch, start, stop in fit.spans(params.epochs, source.steps_per_epoch):
@@ -64,7 +63,8 @@ def train(network: Judge, source, params: encoders.Evaluator, seed: int) -> None
             images, targets = source.batch_at(step)
             fit.reseed(seed, "evaluator", step)
             fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
-            images, targets = beside(network, wear(images)), beside(network, targets)
+            shown = worn(images) if params.network == "small" else images
+            images, targets = beside(network, shown), beside(network, targets)
             heads = network.logits(images).values()
             loss = sum(F.cross_entropy(logits, targets[:, i]) for i, logits in enumerate(heads)) / len(network.heads)
             optimizer.zero_grad(set_to_none=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
-from memgan.data.download import local, placed
+from memgan.data.download import local, place_of
 from memgan.data.fetch import DOWNLOADS, MIRROR, ask, matches, name_of, size
 from memgan.encoders.published import WEIGHTS, cache, weights_file
 from memgan.errors import InputError
@@ -98,7 +98,7 @@ def check(dataset: str) -> list[Found]:
 
 def on_this_machine(role: str, archive: Archive) -> Found:
     """An archive of the user's own."""
-    path = placed(archive)
+    path = place_of(archive)
     if not path.exists():
         return Found(role, path.name, str(path.parent), archive.bytes, f"missing; {archive.origin or 'put it there'}", False)
     try:
