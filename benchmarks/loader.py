@@ -21,6 +21,7 @@ from benchmarks.preprocess import archives
 from benchmarks.train_step import Bench
 from memgan import artifacts, steps
 from memgan.data.loader import TrainingBatches
+from memgan.data.prepare import Workers
 from memgan.data.preprocess import index_text, pack
 from memgan.data.readers import read
 from memgan.data.readers.records import Skips
@@ -35,8 +36,8 @@ def packed(folder: Path, number: int, images: Images, side: int) -> Path:
     files = archives(folder, number, (side, side))
     source = Source(layout="cub", split="official", archives={role: {"path": str(path)} for role, path in files.items()})
     raw, out = read(files, source, Skips(0, "")), folder / "images"
-    with Writer(out, {}, images.format) as writer:
-        pack(raw.records, images, Skips(0, ""), writer, 1)
+    with Workers(1) as workers, Writer(out, {}, images.format) as writer:
+        pack(raw.records, images, Skips(0, ""), writer, workers)
         rows = {split: shards.rows for split, shards in writer.shards.items()}
         artifacts.write_text(writer.folder / "index.json", index_text({**rows, "classes": raw.classes, "categories": []}))
         writer.finish()

@@ -23,6 +23,7 @@ from PIL import Image
 from typer import Option
 
 from memgan import steps
+from memgan.data.prepare import Workers
 from memgan.data.preprocess import pack
 from memgan.data.readers import read
 from memgan.data.readers.records import Skips
@@ -97,10 +98,11 @@ def plain(files: dict[str, Path], box: tuple[float, ...], short: int, out: Path)
 def ours(files: dict[str, Path], images: Images, processes: int, out: Path) -> None:
     """The step without its manifest."""
     source = Source(layout="cub", split="official", archives={role: {"path": str(path)} for role, path in files.items()})
-    raw = read(files, source, Skips(0, ""))
-    with Writer(out, {"run": time.time_ns()}, images.format) as writer:
-        pack(raw.records, images, Skips(0, ""), writer, processes)
-        writer.finish()
+    with Workers(processes) as workers:
+        raw = read(files, source, Skips(0, ""))
+        with Writer(out, {"run": time.time_ns()}, images.format) as writer:
+            pack(raw.records, images, Skips(0, ""), writer, workers)
+            writer.finish()
 
 
 def best(run: Callable[[], None], count: int, rounds: int) -> float:

@@ -2,19 +2,20 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import islice
 from multiprocessing import get_context
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from memgan.data.images import Cut, UnusableError, encode, geometry, inside, resized, shown
 from memgan.data.readers.records import Record
 from memgan.params.data import Images
 
 CHUNK = 8  # records that a process is given at a time
-FEW = 64  # records for which it is not worth to start processes
+LITTLE = 2**22  # bytes of raw data for which it is not worth to start processes
 AHEAD = 4  # chunks that wait for each process
 CORES = "OMP_NUM_THREADS"  # what Snakemake, Slurm scripts and people say how many cores a job may use
 
@@ -73,29 +74,47 @@ def outcomes(records: list[Record], images: Images) -> list[Outcome]:
     return [outcome(record, images) for record in records]
 
 
-def in_order(records: Iterable[Record], images: Images, processes: int) -> Iterator[tuple[Record, Outcome]]:
-    """Each record (without its picture) with its outcome, in the order given.
+def useful(files: Mapping[str, Path], processes: int) -> int:
+    """How many processes are worth their start for raw data: one for a little of it. A folder counts as much."""
+    return processes if any(path.is_dir() or path.stat().st_size >= LITTLE for path in files.values()) else 1
 
-    Records are read here and worked on elsewhere; only as many are held as keep the processes busy.
+
+class Workers:
+    """Processes that prepare records, a context; of one, the work is done here.
+
+    They come up while the caller reads the texts, which only it can do.
     """
-    records = iter(records)
-    first = list(islice(records, FEW))
-    if processes < 2 or len(first) < FEW:
-        for record in chain(first, records):
-            yield bare(record), outcome(record, images)
-        return
-    # spawned, not forked: a fork inherits locks that another thread may hold
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    waiting: deque[tuple[list[Record], Future[list[Outcome]]]] = deque()
-    try:
-        for part in chunks(chain(first, records)):
-            waiting.append(([bare(record) for record in part], pool.submit(outcomes, part, images)))
-            if len(waiting) > AHEAD * processes:
+
+    def __init__(self, processes: int):
+        # spawned, not forked: a fork inherits locks that another thread may hold
+        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else None
+        self._ahead = AHEAD * processes
+
+    def __enter__(self) -> Self:
+        for _ in range(self._ahead // AHEAD if self._pool else 0):
+            self._pool.submit(outcomes, [], None)  # a pool starts a process for each task that finds none idle
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def in_order(self, records: Iterable[Record], images: Images) -> Iterator[tuple[Record, Outcome]]:
+        """Each record (without its picture) with its outcome, in the order given.
+
+        Records are read here and worked on elsewhere; only as many are held as keep the processes busy.
+        """
+        if self._pool is None:
+            for record in records:
+                yield bare(record), outcome(record, images)
+            return
+        waiting: deque[tuple[list[Record], Future[list[Outcome]]]] = deque()
+        for part in chunks(iter(records)):
+            waiting.append(([bare(record) for record in part], self._pool.submit(outcomes, part, images)))
+            if len(waiting) > self._ahead:
                 yield from finished(*waiting.popleft())
         while waiting:
             yield from finished(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def finished(records: list[Record], future: Future[list[Outcome]]) -> Iterator[tuple[Record, Outcome]]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from memgan import artifacts, steps
-from memgan.data.prepare import Outcome, cores, in_order
+from memgan.data.prepare import Outcome, Workers, cores, useful
 from memgan.data.readers import read
 from memgan.data.readers.records import Record, Skips
 from memgan.data.shards import SPLITS
@@ -37,18 +37,20 @@ def main(
     settings = Settings(dataset)
     images, source = settings.block("images", Images), settings.source()
     skips = Skips(source.max_skipped, f"data.{dataset}.source.max_skipped")
-    raw = read(located(sources), source, skips)
     used = {"images": images.model_dump(mode="json"), "source": source.model_dump(mode="json")}
     manifest = artifacts.manifest(STEP, used, {"sources": sources})
-    with artifacts.full_disk_told(out), Writer(out, key_of(manifest), images.format) as writer:
-        pack(raw.records, images, skips, writer, processes or cores())
-        rows = {split: shards.rows for split, shards in writer.shards.items()}
-        for split in SPLITS:
-            if not rows[split]:
-                raise InputError(f"{sources}: no {split} images in what it names; correct `data.{dataset}.source` in params.yaml")
-        index = {**rows, "classes": raw.classes, "categories": raw.categories, "manifest": manifest}
-        artifacts.write_text(writer.folder / "index.json", index_text(index))
-        writer.finish()
+    files = located(sources)
+    with artifacts.full_disk_told(out), Workers(useful(files, processes or cores())) as workers:
+        raw = read(files, source, skips)
+        with Writer(out, key_of(manifest), images.format) as writer:
+            pack(raw.records, images, skips, writer, workers)
+            rows = {split: shards.rows for split, shards in writer.shards.items()}
+            if nothing := [split for split in SPLITS if not rows[split]]:
+                said = f"no {nothing[0]} images in what it names; correct `data.{dataset}.source` in params.yaml"
+                raise InputError(f"{sources}: {said}")
+            index = {**rows, "classes": raw.classes, "categories": raw.categories, "manifest": manifest}
+            artifacts.write_text(writer.folder / "index.json", index_text(index))
+            writer.finish()
     counts = ", ".join(f"{len(rows[split])} {split}" for split in SPLITS)
     steps.log.info("%s: %s images, %d left out", dataset, counts, skips.count)
     compare(rows, source.counts, dataset)
@@ -69,19 +71,16 @@ def compare(rows: Mapping[str, list[Any]], counts: Counts | None, dataset: str) 
             steps.log.info("%s: %d %s images, though its makers count %d", dataset, len(rows[split]), split, told)
 
 
-def pack(records: Iterator[Record], images: Images, skips: Skips, writer: Writer, processes: int) -> None:
+def pack(records: Iterator[Record], images: Images, skips: Skips, writer: Writer, workers: Workers) -> None:
     """Writes the shards of all records, in their order, after those that an earlier run has written."""
     done = 0
     for entry in writer.resumed():
         done += 1
         for reason in entry["reasons"]:
             skips.add(entry["name"], reason)
-    todo = in_order(islice(records, done, None), images, processes)
-    try:
-        for record, result in steps.progress(todo, "images"):
-            keep(record, result, skips, writer)
-    finally:
-        todo.close()
+    todo = workers.in_order(islice(records, done, None), images)
+    for record, result in steps.progress(todo, "images"):
+        keep(record, result, skips, writer)
     writer.close()
 
 

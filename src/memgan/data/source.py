@@ -5,7 +5,6 @@ damaged and truncated archives. Hidden files (a name that starts with a dot, __M
 """
 
 import bz2
-import gzip
 import lzma
 import stat
 import tarfile
@@ -18,13 +17,18 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from isal import igzip, isal_zlib
+
 from memgan.artifacts import read_json
 from memgan.errors import InputError
 
 MEMBER_LIMIT = 2**31  # bytes of one member; the largest one needed is COCO's instances_train2014.json, 0.45 GB
 GROWTH, ALLOWANCE = 100, 2**28  # an archive may unpack to GROWTH times its own size and ALLOWANCE bytes more
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
-COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, igzip.BadGzipFile),
+    *(zlib.error, isal_zlib.error, lzma.LZMAError, EOFError, NotImplementedError),
+)
+COMPRESSED = {b"\x1f\x8b": igzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 BUFFER = 2**14  # tarfile copies what is left of its buffer at every read, so a large one is slow
 
 

@@ -16,7 +16,7 @@ from memgan.data.fetch import fetch, name_of
 class Published:
     """A file: its checksum (`sha256:` may be followed by the head alone), its size in bytes if known, and where it comes from:
 
-    addresses in order, or the name of an entry of torchvision, which knows its own.
+    addresses in order, after that of an entry of torchvision if one is named.
     """
 
     checksum: str
@@ -32,7 +32,7 @@ class Published:
             return self.given
         from torchvision.models import get_weight  # here, since it takes as long to import as all of torch
 
-        return (get_weight(self.torchvision).url,)
+        return get_weight(self.torchvision).url, *self.given
 
     @property
     def name(self) -> str:
@@ -48,6 +48,7 @@ WEIGHTS = {
         "sha256:397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         553433881,
         "VGG-16 (v)",
+        ("https://s3.amazonaws.com/pytorch/models/vgg16-397923af.pth",),  # where torchvision had it first
         torchvision="VGG16_Weights.IMAGENET1K_V1",
     ),
     "inception_v3": Published(

@@ -55,7 +55,7 @@ def made(out: str, processes: int = 1) -> dict[str, bytes]:
 
 
 def test_the_number_of_processes_changes_no_byte(monkeypatch):
-    monkeypatch.setattr(prepare, "FEW", 2)
+    monkeypatch.setattr(prepare, "LITTLE", 0)
     monkeypatch.setattr(prepare, "CHUNK", 3)
     sources()
     one = made("one")
