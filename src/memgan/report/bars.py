@@ -1,5 +1,6 @@
 """The ablations' figure: a bar a run, its deviation over seeds, and each seed's value."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -8,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from memgan.report.compared import JUDGED, LOWER, Run, base_of
-from memgan.report.style import COLOURS, WIDTH
+from memgan.report.style import COLOURS, COLUMN
 from memgan.report.wide import shown
 
 ROW = 0.19  # inches of a run
 ROOM = 1.12  # of an axis beyond the largest bar
 BELOW = 0.24  # of a row: the seeds' dots, so that they don't hide the whisker
-NOTE = "bar: mean over seeds; whisker: standard deviation; dots: the seeds; dashed: ours"
+NOTE = "bar, whisker: mean, deviation over seeds; dots: the seeds; dashed: ours"
 UNTRAINED = 2.0  # a bar so many times the largest of the trained runs' is cut, and its value written
 
 
@@ -23,12 +24,12 @@ def bars_figure(runs: Sequence[Run]) -> Figure:
     base = base_of(runs)
     metrics = [metric for metric in JUDGED if base.values(metric)]
     height = ROW * len(runs) + 1.0
-    figure, axes = plt.subplots(1, len(metrics), figsize=(WIDTH, height), sharey=True, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(1, len(metrics), figsize=(COLUMN, height), sharey=True, squeeze=False, layout="constrained")
     for axis, metric in zip(axes[0], metrics, strict=True):
         _panel(axis, runs, base, metric)
-    axes[0][0].set_yticks(np.arange(len(runs)), [run.name for run in runs], fontsize=7)
+    axes[0][0].set_yticks(np.arange(len(runs)), [run.name for run in runs], fontsize=6)
     axes[0][0].set_ylim(len(runs) - 0.4, -0.6)
-    figure.supxlabel(NOTE, fontsize=6.5)
+    figure.supxlabel(NOTE, fontsize=6)
     return figure
 
 
@@ -49,7 +50,8 @@ def _panel(axis: Axes, runs: Sequence[Run], base: Run, metric: str) -> None:
         axis.plot(values, [place + BELOW] * len(values), "o", markersize=1.7, color=COLOURS[2], zorder=5)
     axis.axvline(base.spread(metric)[0], color=COLOURS[0], linewidth=0.8, linestyle="--", zorder=3)
     axis.set_xlim(0, limit)
-    axis.set_title(metric if metric in LOWER else f"{metric}, %")
-    axis.set_xlabel(f"{'lower' if metric in LOWER else 'higher'} is better", fontsize=7)
+    axis.set_title(textwrap.fill(metric if metric in LOWER else f"{metric}, %", 15), fontsize=6.5)
+    axis.set_xlabel(f"{'lower' if metric in LOWER else 'higher'} is better", fontsize=6)
+    axis.tick_params(axis="x", labelsize=6)
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)

@@ -20,7 +20,7 @@ from memgan.data.shards import ImageFolder
 from memgan.errors import InputError
 from memgan.metrics.samples import Samples, made_with
 from memgan.report.pictures import Neighbour, diversity_figure, samples_figure
-from memgan.report.style import WIDTH, save, styled
+from memgan.report.style import COLUMN, save, styled
 
 PANELS = {  # title -> which columns of the curves
     "generator, adversarial": r"g\d+",
@@ -68,8 +68,8 @@ def retrieved(images: Path, samples: list[Path], size: int) -> Neighbour:
 def curves_figure(path: Path) -> Figure:
     """Losses over the steps, one panel a kind, raw and as a running mean. Raises InputError if the file holds no curves."""
     table = read_curves(path)
-    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 4.2), layout="constrained", sharex=True)
-    for axis, (title, pattern) in zip(axes.flat, PANELS.items(), strict=True):
+    figure, axes = plt.subplots(len(PANELS), figsize=(COLUMN, 6.0), layout="constrained", sharex=True)
+    for axis, (title, pattern) in zip(axes, PANELS.items(), strict=True):
         axis.set_title(title)
         for name in [column for column in table.columns if re.fullmatch(pattern, column)]:
             points = table[["step", name]].dropna()
@@ -80,19 +80,18 @@ def curves_figure(path: Path) -> Figure:
             axis.plot(points["step"], mean, label=NAMES.get(name) or f"stage {int(name[-1]) + 1}", **looks)
         if axis.lines:
             axis.set(ylabel="loss", yscale="log" if title.startswith(LOGARITHMIC) else "linear")
-            axis.legend()
+            axis.legend(ncols=3)
         else:
             axis.text(0.5, 0.5, "no step was trained" if table.empty else "not in use", ha="center", transform=axis.transAxes)
-    for axis in axes[-1]:
-        axis.set_xlabel("step")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1].set_xlabel("step")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
 def copy_figure(bars: dict[str, Any]) -> Figure:
     """How far samples are from their retrieved images, beside how far they are from random ones."""
     edges = np.array(bars["edges"])
-    figure, axis = plt.subplots(figsize=(WIDTH / 2, 2.2), layout="constrained")
+    figure, axis = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
     for name, words in (("retrieved", "to the retrieved image"), ("random", "to a random image of the bank")):
         share = np.array(bars[name]) / max(1, sum(bars[name]))
         axis.stairs(100 * share, edges, fill=True, alpha=0.5, label=words)

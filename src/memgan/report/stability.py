@@ -18,7 +18,7 @@ from memgan.artifacts import read_json, write_text
 from memgan.errors import InputError
 from memgan.report import markdown
 from memgan.report.figures import read_curves
-from memgan.report.style import COLOURS, WIDTH, save, styled
+from memgan.report.style import COLOURS, COLUMN, save, styled
 
 SCORES = ("FID", "KID", "precision", "recall", "R-precision")  # shown where they were measured
 LATE = 0.25  # the last part of a training, over which losses are averaged
@@ -105,7 +105,7 @@ def late(curves: pd.DataFrame, kind: str) -> float:
 
 def figure(found: Mapping[str, list[dict[str, Any]]]) -> Figure:
     """Losses of the last stage over the steps, running means, a panel for D and one for G."""
-    drawn, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.6), layout="constrained", sharex=True)
+    drawn, axes = plt.subplots(2, figsize=(COLUMN, 3.8), layout="constrained", sharex=True)
     for axis, kind, title in zip(axes, "dg", ("discriminator of the last stage", "generator, last stage"), strict=True):
         for (run, members), colour in zip(found.items(), COLOURS, strict=False):
             for number, member in enumerate(members):
@@ -113,8 +113,9 @@ def figure(found: Mapping[str, list[dict[str, Any]]]) -> Figure:
                 mean = curves[last_stage(curves, kind)].rolling(25, center=True, min_periods=1).mean()
                 label = NAMES.get(run, run).partition(" (")[0] if number == 0 else None
                 axis.plot(curves["step"], mean, color=colour, linewidth=0.8, label=label)
-        axis.set(title=title, xlabel="step", ylabel="loss")
-    axes[0].legend()
+        axis.set(title=title, ylabel="loss")
+    axes[1].set_xlabel("step")
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return drawn
 
 

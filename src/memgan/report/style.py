@@ -11,14 +11,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-WIDTH = 7.2  # inches, the text width of a page; figures are drawn at the size at which they are read
+# Inches; figures are drawn at the size at which they are read.
+WIDTH = 7.2  # the text of a page: figures of many pictures
+COLUMN = 3.5  # one of its two columns: charts
 DPI = 200
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#a463f2", "#9c6b4e")
 SETTINGS = {
     "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -28,7 +30,7 @@ SETTINGS = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.0,
     "legend.frameon": False,
-    "legend.fontsize": 7,
+    "legend.fontsize": 6.5,
     "figure.dpi": DPI,
     "pdf.fonttype": 42,
     "svg.hashsalt": "memgan",
