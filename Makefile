@@ -63,7 +63,7 @@ test-cluster: env  ## a real Slurm on this machine, started and ended by the tes
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --target $(MEMGAN_VENV)/cluster -r requirements-cluster.lock; \
 	  echo "$$want" > $(MEMGAN_VENV)/cluster/.memgan; \
 	fi
-	timeout --verbose --kill-after=30 1500 python -m pytest -m cluster -o faulthandler_timeout=1200
+	timeout --verbose --kill-after=30 1800 python -m pytest -m cluster -o faulthandler_timeout=1500
 
 lint: env
 	ruff check .

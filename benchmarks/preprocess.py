@@ -27,6 +27,7 @@ from memgan.data.prepare import Workers
 from memgan.data.preprocess import pack
 from memgan.data.readers import read
 from memgan.data.readers.records import Skips
+from memgan.data.source import inflated_once
 from memgan.data.writer import Writer
 from memgan.params.data import Images, Source
 
@@ -98,7 +99,7 @@ def plain(files: dict[str, Path], box: tuple[float, ...], short: int, out: Path)
 def ours(files: dict[str, Path], images: Images, processes: int, out: Path) -> None:
     """The step without its manifest."""
     source = Source(layout="cub", split="official", archives={role: {"path": str(path)} for role, path in files.items()})
-    with Workers(processes) as workers:
+    with inflated_once(out.parent), Workers(processes) as workers:
         raw = read(files, source, Skips(0, ""))
         with Writer(out, {"run": time.time_ns()}, images.format) as writer:
             pack(raw.records, images, Skips(0, ""), writer, workers)

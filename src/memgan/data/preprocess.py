@@ -18,7 +18,7 @@ from memgan.data.prepare import Outcome, Workers, cores, useful
 from memgan.data.readers import read
 from memgan.data.readers.records import Record, Skips
 from memgan.data.shards import SPLITS
-from memgan.data.source import located
+from memgan.data.source import inflated_once, located
 from memgan.data.writer import Writer
 from memgan.errors import InputError
 from memgan.params.data import Counts, Images
@@ -40,7 +40,7 @@ def main(
     used = {"images": images.model_dump(mode="json"), "source": source.model_dump(mode="json")}
     manifest = artifacts.manifest(STEP, used, {"sources": sources})
     files = located(sources)
-    with artifacts.full_disk_told(out), Workers(useful(files, processes or cores())) as workers:
+    with artifacts.full_disk_told(out), inflated_once(out.parent), Workers(useful(files, processes or cores())) as workers:
         raw = read(files, source, skips)
         with Writer(out, key_of(manifest), images.format) as writer:
             pack(raw.records, images, skips, writer, workers)

@@ -1,4 +1,4 @@
-"""Raw data in place: the members of a folder, tar, tgz or zip, streamed in their order, never unpacked, never trusted.
+"""Raw data in place: the members of a folder, tar, tgz or zip, in their order, never unpacked, never trusted.
 
 Refused, each with one line: names that lead outside, links, devices, names that come twice, members and archives of absurd size,
 damaged and truncated archives. Hidden files (a name that starts with a dot, __MACOSX) are passed over.
@@ -6,12 +6,15 @@ damaged and truncated archives. Hidden files (a name that starts with a dot, __M
 
 import bz2
 import lzma
+import mmap
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -30,6 +33,9 @@ DAMAGE = (
 )
 COMPRESSED = {b"\x1f\x8b": igzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 BUFFER = 2**14  # tarfile copies what is left of its buffer at every read, so a large one is slow
+BLOCK = 2**20  # bytes inflated at a time
+
+_kept: ContextVar["Inflated | None"] = ContextVar("inflated archives", default=None)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def members(path: Path) -> Iterator[Member]:
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; correct the path in params.yaml or put it there")
     seen: set[str] = set()
-    total, limit = 0, None if path.is_dir() else GROWTH * path.stat().st_size + ALLOWANCE
+    total, limit = 0, None if path.is_dir() else _most(path)
     with _told_of_damage(path):
         for member in _opened(path):
             if _is_hidden(member.name):
@@ -63,6 +69,46 @@ def members(path: Path) -> Iterator[Member]:
 def _read(path: Path, member: Member) -> bytes:
     with _told_of_damage(path):
         return member.read()
+
+
+class Inflated:
+    """Inflated tars, in files without a name, which vanish with the process."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._files, self._open = folder, dict[Path, IO[bytes]](), ExitStack()
+
+    def stream(self, path: Path) -> mmap.mmap:
+        """The whole tar of a compressed one, inflated at the first call. Raises InputError if it is of absurd size."""
+        if path not in self._files:
+            file = self._open.enter_context(tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
+            limit = _most(path)
+            with _opener(path)(path, "rb") as source:
+                while block := source.read(BLOCK):
+                    file.write(block)
+                    if file.tell() > limit:
+                        raise InputError(f"{path}: unpacks to an absurd size (over {limit} bytes); do not trust this archive")
+            if not file.tell():
+                raise EOFError("it is empty")
+            file.flush()
+            self._files[path] = file
+        return mmap.mmap(self._files[path].fileno(), 0, access=mmap.ACCESS_READ)  # with a position of its own
+
+    def close(self) -> None:
+        """Lets go of them."""
+        self._open.close()
+
+
+@contextmanager
+def inflated_once(folder: Path) -> Iterator[None]:
+    """While it lasts, a compressed tar is inflated into `folder` when it is first read, and only then."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = Inflated(folder)
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        kept.close()
 
 
 def located(sources: Path) -> dict[str, Path]:
@@ -106,8 +152,10 @@ def _of_folder(path: Path) -> Iterator[Member]:
 
 
 def _of_tar(path: Path) -> Iterator[Member]:
-    # "r|" reads forwards only, so a tgz is decompressed once a pass and never held
-    with _decompressed(path) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=BUFFER) as archive:
+    opener, kept = _opener(path), _kept.get()
+    stream = kept.stream(path) if opener and kept else (opener or open)(path, "rb")
+    mode = "r|" if opener and not kept else "r:"  # "|" reads forwards only: what is not kept is inflated once a pass
+    with stream, tarfile.open(fileobj=stream, mode=mode, bufsize=BUFFER) as archive:
         for info in archive:
             name = _checked(path, info.name)
             if info.isdir():
@@ -122,11 +170,15 @@ def _of_tar(path: Path) -> Iterator[Member]:
             raise EOFError("it is cut off")
 
 
-def _decompressed(path: Path) -> IO[bytes]:
+def _most(path: Path) -> int:
+    """Bytes that an archive may unpack to."""
+    return GROWTH * path.stat().st_size + ALLOWANCE
+
+
+def _opener(path: Path) -> Callable[..., IO[bytes]] | None:
     with path.open("rb") as file:
         start = file.read(8)
-    opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
-    return opener(path, "rb") if opener else path.open("rb")
+    return next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
 
 
 def _of_zip(path: Path) -> Iterator[Member]:
