@@ -33,6 +33,8 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MailProg=/bin/true
 ReturnToService=2
+# squeue is asked for the first jobs when the last has ended
+MinJobAge=86400
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory} State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """

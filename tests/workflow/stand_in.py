@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 OUTPUTS = {"out", "curves", "archives", "record", "real", "wide", "page", "summary", "pictures", "times"}
+OUTPUTS |= {"varied", "varied-record", "named", "named-record"}
 READS = {
     "data.render": ["seed"],
     "data.preprocess": ["images"],
@@ -20,8 +21,7 @@ READS = {
     "encoders.vgg": ["seed", "threads", "features"],
     "gan.train": ["threads", "pooling", "gan", "train"],
     "gan.sample": ["threads", "sampling"],
-    "metrics.variations": ["threads", "sampling"],
-    "metrics.soa_samples": ["threads", "sampling"],
+    "metrics.extra_samples": ["threads", "sampling"],
     "metrics.measure": ["pooling", "metrics"],
 }
 

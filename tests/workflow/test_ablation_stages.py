@@ -12,7 +12,7 @@ from tests.workflow.clones import ONE_WORLD, Clone, make
 TABLE = "results/ablations.csv"
 RUNS = ("ours", "max", "random")
 DERIVE = "PYTHONPATH=src python -m workflow.derive"
-SAMPLED = {"sample", "variations", "soa"}
+SAMPLED = {"sample", "extra_samples"}
 ONWARD = {"ablations", "metrics"}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.workflow.clones import Clone
 
-TRAIN_ONWARD = ["metrics", "sample", "sample", "soa", "table1", "train", "variations"]
+TRAIN_ONWARD = ["extra_samples", "metrics", "sample", "sample", "table1", "train"]
 SAMPLE_ONWARD = [rule for rule in TRAIN_ONWARD if rule != "train"]
 EDITS = {
     "a run": ("params.yaml", "  ours: {}", "  ours: {train: {lr_g: 0.001}}", TRAIN_ONWARD),

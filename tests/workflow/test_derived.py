@@ -116,7 +116,7 @@ def test_samples_in_other_shards_than_dvc_yaml_names_are_refused(mocked: Clone):
 def test_other_runs_are_recorded_apart(mocked: Clone):
     """A bare `dvc repro` makes Table 1; stages of other runs are derived as they are made."""
     asked = "results/birdworld/untrained/0/metrics.json"
-    rules = {"train", "sample", "variations", "soa", "metrics"}
+    rules = {"train", "sample", "extra_samples", "metrics"}
     assert set(mocked.snakemake(asked)) == rules
     assert mocked.status() == {}
     stages = mocked.run("dvc stage list --name-only ablations/dvc.yaml").stdout.split()

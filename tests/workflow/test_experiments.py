@@ -7,7 +7,7 @@ import pytest
 
 from tests.workflow.clones import TABLE, Clone, stages
 
-ONWARD = ["metrics", "sample", "soa", "table1", "train", "variations"]
+ONWARD = ["extra_samples", "metrics", "sample", "table1", "train"]
 
 
 def in_the_workspace_and_back(clone: Clone) -> bytes:

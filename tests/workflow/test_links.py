@@ -7,7 +7,7 @@ import pytest
 
 from tests.workflow.clones import Clone
 
-ONWARD = ["metrics", "sample", "soa", "table1", "train", "variations"]
+ONWARD = ["extra_samples", "metrics", "sample", "table1", "train"]
 GENERATOR = "results/birdworld/ours/0/generator.safetensors"
 
 

@@ -13,7 +13,7 @@ from workflow.needs import code, processes, refuse_faults, refuse_overrides
 
 RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
 TWICE = ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"]
-JOBS = {"table1": 1, "sample": 4} | dict.fromkeys([*TWICE, "variations", "soa"], 2)
+JOBS = {"table1": 1, "sample": 4} | dict.fromkeys([*TWICE, "extra_samples"], 2)
 OTHER_RUN = "results/birdworld/untrained/0/metrics.json"
 FILLED = {"input", "output", "wildcards", "log"}
 SNAKEMAKES_OWN = ("Using workflow specific profile", "Config file params.yaml is extended")
@@ -49,7 +49,7 @@ def test_table1_is_made_by_default(clone: Clone):
 @pytest.mark.xdist_group("rules")
 def test_figures_other_runs_and_own_data_are_made_by_name(clone: Clone):
     """Own data is downloaded, not rendered."""
-    other = dict.fromkeys(["train", "variations", "soa", "metrics"], 1) | {"sample": 2}
+    other = dict.fromkeys(["train", "extra_samples", "metrics"], 1) | {"sample": 2}
     named = Counter(clone.planned(f"{TABLE} all {OTHER_RUN} results/photos/images"))
     assert named == Counter(JOBS) + Counter(other) + Counter({"figures": 2, "download": 1, "preprocess": 1})
 

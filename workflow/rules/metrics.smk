@@ -31,7 +31,7 @@ rule reference:
         "--log {log}"
 
 
-rule variations:
+rule extra_samples:
     input:
         images="results/{dataset}/images",
         vocabulary="results/{dataset}/vocabulary.json",
@@ -40,48 +40,16 @@ rule variations:
         features="results/{dataset}/features",
         bank="results/{dataset}/bank",
         generator="results/{dataset}/{run}/{seed}/generator.safetensors",
-        code=code("memgan.metrics.variations"),
+        code=code("memgan.metrics.extra_samples"),
     output:
-        images="results/{dataset}/{run}/{seed}/samples/variations.tar",
-        record="results/{dataset}/{run}/{seed}/samples/variations.json",
+        varied="results/{dataset}/{run}/{seed}/samples/variations.tar",
+        varied_record="results/{dataset}/{run}/{seed}/samples/variations.json",
+        named="results/{dataset}/{run}/{seed}/samples/soa.tar",
+        named_record="results/{dataset}/{run}/{seed}/samples/soa.json",
     log:
-        "logs/variations/{dataset}-{run}-{seed}.log",
+        "logs/extra_samples/{dataset}-{run}-{seed}.log",
     benchmark:
-        "logs/variations/{dataset}-{run}-{seed}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: THREADS
-    resources:
-        cpu_percent=SHARE,
-        gpu=GPU,
-    params:
-        entries=needs("threads", "runs.{run}", *blocks("images", "features", "damsm", "memory", "gan", "sampling")),
-    shell:
-        "PYTHONPATH=src python -m memgan.metrics.variations "
-        "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
-        "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} --vgg {input.vgg} "
-        "--features {input.features} --bank {input.bank} --generator {input.generator} "
-        "--out {output.images} --record {output.record} "
-        "--log {log}"
-
-
-rule soa:
-    input:
-        images="results/{dataset}/images",
-        vocabulary="results/{dataset}/vocabulary.json",
-        damsm="results/{dataset}/damsm.safetensors",
-        vgg="results/{dataset}/vgg.safetensors",
-        features="results/{dataset}/features",
-        bank="results/{dataset}/bank",
-        generator="results/{dataset}/{run}/{seed}/generator.safetensors",
-        code=code("memgan.metrics.soa_samples"),
-    output:
-        images="results/{dataset}/{run}/{seed}/samples/soa.tar",
-        record="results/{dataset}/{run}/{seed}/samples/soa.json",
-    log:
-        "logs/soa/{dataset}-{run}-{seed}.log",
-    benchmark:
-        "logs/soa/{dataset}-{run}-{seed}.tsv"
+        "logs/extra_samples/{dataset}-{run}-{seed}.tsv"
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -97,11 +65,12 @@ rule soa:
             *blocks("images", "features", "damsm", "memory", "gan", "sampling"),
         ),
     shell:
-        "PYTHONPATH=src python -m memgan.metrics.soa_samples "
+        "PYTHONPATH=src python -m memgan.metrics.extra_samples "
         "--dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed} "
         "--images {input.images} --vocabulary {input.vocabulary} --damsm {input.damsm} --vgg {input.vgg} "
         "--features {input.features} --bank {input.bank} --generator {input.generator} "
-        "--out {output.images} --record {output.record} "
+        "--varied {output.varied} --varied-record {output.varied_record} "
+        "--named {output.named} --named-record {output.named_record} "
         "--log {log}"
 
 

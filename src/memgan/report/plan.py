@@ -192,7 +192,9 @@ class Planned:
             self.step("reference", f"{real:,} real images", real * vectors, held + real * vectors, judged),
             self.step("metrics", f"{m:,} images", 0, held + m * vectors, m * judges + named * looks),
         ]
-        soa = self.step("soa", f"at most {named:,} images of captions that name an object", named * png, held, named * one)
+        soa = self.step(
+            "extra_samples", f"at most {named:,} images of captions that name an object", named * png, held, named * one
+        )
         return [found[0], soa, *found[1:]] if named else found
 
     @property

@@ -85,14 +85,14 @@ def test_work_by_hand(shared):
 
 def test_soa_by_hand(shared):
     """80 categories of at most 30,000 captions each, of which there are 202,520, three images each: a samples' bound on disk."""
-    soa = step(shared, "coco", "soa")
+    soa = step(shared, "coco", "extra_samples")
     assert soa["work"].startswith("at most 607,560 images")
     assert soa["disk"] == round(607560 * 256 * 256 * 1.7)
     each = step(shared, "coco", "sample")["multiply_adds"] / 30000
     assert soa["multiply_adds"] == pytest.approx(607560 * each)
     world = PARAMS["sampling"]["soa_captions"] * PARAMS["sampling"]["soa_images"]
-    assert step(shared, "sceneworld", "soa")["work"].startswith(f"at most {len(sceneworld.CATEGORIES) * world:,} images")
-    assert "soa" not in [each["step"] for each in planned(shared, "cub")["steps"]]
+    assert step(shared, "sceneworld", "extra_samples")["work"].startswith(f"at most {len(sceneworld.CATEGORIES) * world:,} images")
+    assert "extra_samples" not in [each["step"] for each in planned(shared, "cub")["steps"]]
 
 
 def test_yolo_is_counted_by_its_side(shared):
