@@ -88,11 +88,12 @@ class Workers:
     def __init__(self, processes: int):
         # spawned, not forked: a fork inherits locks that another thread may hold
         self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else None
-        self._ahead = AHEAD * processes
+        self._processes = processes
 
     def __enter__(self) -> Self:
-        for _ in range(self._ahead // AHEAD if self._pool else 0):
-            self._pool.submit(outcomes, [], None)  # a pool starts a process for each task that finds none idle
+        if self._pool:
+            for _ in range(self._processes):
+                self._pool.submit(outcomes, [], None)  # a pool starts a process for each task that finds none idle
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,7 +112,7 @@ class Workers:
         waiting: deque[tuple[list[Record], Future[list[Outcome]]]] = deque()
         for part in chunks(iter(records)):
             waiting.append(([bare(record) for record in part], self._pool.submit(outcomes, part, images)))
-            if len(waiting) > self._ahead:
+            if len(waiting) > AHEAD * self._processes:
                 yield from finished(*waiting.popleft())
         while waiting:
             yield from finished(*waiting.popleft())

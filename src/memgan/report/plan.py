@@ -192,10 +192,9 @@ class Planned:
             self.step("reference", f"{real:,} real images", real * vectors, held + real * vectors, judged),
             self.step("metrics", f"{m:,} images", 0, held + m * vectors, m * judges + named * looks),
         ]
-        soa = self.step(
-            "extra_samples", f"at most {named:,} images of captions that name an object", named * png, held, named * one
-        )
-        return [found[0], soa, *found[1:]] if named else found
+        work = f"at most {named:,} images of captions that name an object"
+        extra = self.step("extra_samples", work, named * png, held, named * one)
+        return [found[0], extra, *found[1:]] if named else found
 
     @property
     def naming(self) -> int:
