@@ -28,14 +28,18 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+TARS = {".tar": "w", ".tgz": "w:gz", ".bz2": "w:bz2", ".xz": "w:xz"}
+ZIPS = {".bz2": zipfile.ZIP_BZIP2, ".xz": zipfile.ZIP_LZMA, ".stored": zipfile.ZIP_STORED}  # name.bz2.zip
+
+
 def pack(path: Path, members: dict[str, bytes]) -> Path:
     """An archive of the kind that the path's suffix names, or a folder."""
     if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", ZIPS.get(Path(path.stem).suffix, zipfile.ZIP_DEFLATED)) as archive:
             for name, data in members.items():
                 archive.writestr(name, data)
-    elif path.suffix in (".tgz", ".tar"):
-        with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as archive:
+    elif path.suffix in TARS:
+        with tarfile.open(path, TARS[path.suffix]) as archive:
             for name, data in members.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)

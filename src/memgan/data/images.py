@@ -120,6 +120,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # Pillow turns these itself when it loads them, and tells their size as turned
+        return 1
     try:
         return image.getexif().get(ORIENTATION, 1)
     except Exception:  # broken EXIF is common and stops no viewer
@@ -131,11 +133,15 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> np.ndarray:
-    """Grey levels of 16-bit and wider pictures as uint8 [h, w]; floating-point ones are 0..1, or 0..255 where they exceed 1."""
+    """Grey levels of 16-bit and wider pictures as uint8 [h, w]; floating-point ones are 0..1, or 0..255 where they exceed 1.
+
+    The level that a PNG names as transparent becomes white.
+    """
     levels = np.asarray(image).astype(np.float64)
     wide = image.mode != "F"
     scale = 1 / 257 if wide else 255 if levels.max(initial=0) <= 1 else 1  # 65535 / 255 = 257
-    return np.clip(np.rint(np.nan_to_num(levels * scale)), 0, 255).astype(np.uint8)
+    grey = np.clip(np.rint(np.nan_to_num(levels * scale)), 0, 255).astype(np.uint8)
+    return np.where(levels == image.info.get("transparency"), np.uint8(255), grey)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, features
 
+from memgan.data import images
 from memgan.data.images import UnusableError, decode, encode, geometry, inside, resized
 from tests.rawdata import encoded, picture
 
@@ -112,6 +113,13 @@ def test_sixteen_bits_are_scaled_and_not_cut():
     assert np.array_equal(shown(encoded(Image.fromarray(wide), "TIFF")), as_rgb(GREY))
 
 
+def test_the_transparent_level_of_a_sixteen_bit_png_is_white():
+    wide = np.arange(54, dtype=np.uint16).reshape(6, 9) * 300
+    expected = np.rint(wide / 257).astype(np.uint8)
+    expected[0, 3] = 255
+    assert np.array_equal(shown(encoded(Image.fromarray(wide), transparency=900)), as_rgb(expected))
+
+
 def test_sixteen_bit_colour_keeps_its_levels():
     rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in COLOUR)
     assert np.array_equal(shown(colour_png(9, 6, 16, rows)), COLOUR)
@@ -135,14 +143,22 @@ def test_cmyk_is_shown_in_its_colours():
         assert np.abs(found.astype(int) - colour).max() <= 6
 
 
+FORMS = ["JPEG", "PNG", "TIFF", "WEBP", *(["AVIF"] if features.check("avif") else [])]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation_is_applied(orientation):
+def test_exif_rotation_is_applied(orientation, form):
     image = picture(3, 32, 16)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(image, "JPEG", exif=exif)
-    assert np.array_equal(shown(data), np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))))
-    assert decode(data).size == ((16, 32) if orientation >= 5 else (32, 16))
+    data = encoded(image, form, exif=exif)
+    size = (16, 32) if orientation >= 5 else (32, 16)
+    assert np.array_equal(shown(data), np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")))
+    assert decode(data).size == size
+    measured = []
+    images.shown(data, lambda *found: measured.append(found) or geometry(*found, 8, None, None))
+    assert measured == [size]
 
 
 def test_broken_exif_stops_nothing():

@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import sys
@@ -210,6 +211,31 @@ def run(monkeypatch, sources: Path, *more: str, dataset: str = "own") -> int:
         steps.run(preprocess.main)
     logging.shutdown()
     return int(end.value.code or 0)
+
+
+def test_names_and_captions_that_utf8_cannot_write(monkeypatch):
+    """A file name in Windows' letters, as tars from there hold them; half a pair in a caption."""
+    raw = pack(Path("raw.tar"), {f"p/{i}.png": encoded(picture(i)) for i in range(4)} | {f"p/{i}.txt": b"a bird" for i in range(4)})
+    with tarfile.open(raw, "a", encoding="cp1252") as archive:
+        for name, data in {"p/été.png": encoded(picture(9)), "p/été.txt": "un été".encode("cp1252")}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    own = {"layout": "folder", "split": "fraction", "test_fraction": 0.4, "archives": {"images": {"path": "raw.tar"}}}
+    write_params(Path(), own, {"size": 16, "short_side": 20})
+    assert run(monkeypatch, write_sources(Path("sources.json"), "folder", {"images": raw}), "--log", "step.log") == 0
+    rows = [row for split in ("train", "test") for row in ImageFolder(Path("made"), split).rows]
+    assert {row["id"]: row["captions"] for row in rows}["p/été"] == ["un été"]
+    assert "1 text files are not Unicode throughout" in Path("step.log").read_text(encoding="utf-8")
+
+
+def test_half_a_pair_in_coco_is_written(monkeypatch):
+    def change(roles):
+        name = "annotations/captions_train2014.json"
+        roles["annotations"][name] = roles["annotations"][name].replace(b"caption 5 of 100", b"half \\ud83d a pair")
+
+    assert run(monkeypatch, coco({"size": 16, "short_side": 20}, change)) == 0
+    assert ImageFolder(Path("made"), "train").rows[0]["captions"][0] == "half \ufffd a pair"
 
 
 def test_damaged_folders_are_named():

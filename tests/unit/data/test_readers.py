@@ -1,10 +1,11 @@
+import codecs
 import json
 from collections.abc import Iterator
 
 import pytest
 
 from memgan.data.readers import read, records
-from memgan.data.readers.records import Raw, Record, Skips, captions_of
+from memgan.data.readers.records import Raw, Record, Skips, captions_of, tidy
 from memgan.errors import InputError
 from memgan.params.data import Source
 from tests.rawdata import coco_members, cub_members, encoded, pack, picture
@@ -76,20 +77,45 @@ def lines(monkeypatch) -> list[str]:
 
 def test_what_is_of_no_use_is_said(tmp_path, lines):
     images, captions = cub_members()
-    images["CUB_200_2011/images/001.Red_bird/extra.jpg"] = captions["text_c10/extra.txt"] = b""
+    images["CUB_200_2011/extra.jpg"] = captions["text_c10/extra.txt"] = b""
     assert len(list(cub(tmp_path, images, captions)[1])) == 6
     assert [line.rpartition(": ")[2] for line in lines] == [
         "1 files are captions of no image and were passed over, text_c10/extra.txt first",
-        "1 files are pictures that images.txt does not list and were passed over, CUB_200_2011/images/001.Red_bird/extra.jpg first",
+        "1 files are pictures outside CUB_200_2011/images/ and were passed over, CUB_200_2011/extra.jpg first",
     ]
     lines.clear()
+    list(folder(tmp_path / "raw", plain() | {"holiday/a.mp4": b"", "list.md": b""}).records)
+    assert "2 files are neither pictures nor captions and were passed over, holiday/a.mp4 first" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["extra.jpg", "extra.JFIF", "extra.heic", "extra.avif"])
+def test_pictures_that_no_table_lists_count(tmp_path, name):
+    images, captions = cub_members()
+    images[f"CUB_200_2011/images/001.Red_bird/{name}"] = b""
+    with pytest.raises(InputError, match=rf"001.Red_bird/{name}: is not listed in images.txt; mend it, or raise .*\(it is 0\)"):
+        list(cub(tmp_path, images, captions)[1])
+    assert len(list(cub(tmp_path, images, captions, skip=1)[1])) == 6
     roles = coco_members()
-    roles["train_images"]["train2014/extra.JPG"] = b""
-    assert len(list(coco(tmp_path, roles).records)) == 8
-    assert "1 files are pictures that are annotated nowhere and were passed over, train2014/extra.JPG first" in lines[0]
-    lines.clear()
-    list(folder(tmp_path / "raw", plain() | {"holiday/a.heic": b"", "list.md": b""}).records)
-    assert "2 files are neither pictures nor captions and were passed over, holiday/a.heic first" in lines[0]
+    roles["train_images"][f"train2014/{name}"] = b""
+    with pytest.raises(InputError, match=rf"train2014/{name}: is a picture that is annotated nowhere"):
+        list(coco(tmp_path, roles).records)
+    assert len(list(coco(tmp_path, roles, skip=1).records)) == 8
+
+
+def test_coco_splits_may_share_a_folder(tmp_path):
+    roles = coco_members()
+    roles["train_images"] |= roles["test_images"]
+    roles["test_images"] = roles["train_images"]
+    assert [record.split for record in coco(tmp_path, roles).records] == ["train"] * 4 + ["test"] * 4
+
+
+def test_coco_refuses_two_pictures_for_one_entry(tmp_path):
+    roles = coco_members()
+    roles["train_images"]["copy/COCO_train2014_000000000100.jpg"] = b""
+    with pytest.raises(
+        InputError, match=r"train2014/COCO_.*100.jpg and copy/COCO_.*100.jpg both pass for COCO_.*100.jpg; keep one"
+    ):
+        list(coco(tmp_path, roles).records)
 
 
 def test_attributes_are_read_for_worlds_alone(tmp_path):
@@ -212,13 +238,6 @@ def test_coco_files_of_another_shape_are_named(tmp_path):
     roles = coco_members()
     with pytest.raises(InputError, match=r"instances_train2014.json has no `images`"):
         coco(tmp_path, edited(roles, "instances", "train", lambda t: t.pop("images")))
-    with pytest.raises(InputError, match=r"annotations lack or misname 'category_id'"):
-        list(coco(tmp_path, edited(roles, "instances", "train", lambda t: t["annotations"][0].pop("category_id"))).records)
-    with pytest.raises(InputError, match=r"annotations lack or misname 44"):
-        list(coco(tmp_path, edited(roles, "instances", "train", lambda t: t["annotations"][0].update(category_id=44))).records)
-    for box in ([1, 2, 3], "none", None, [1, 2, 3, "wide"]):
-        with pytest.raises(InputError, match=r"annotations lack or misname"):
-            list(coco(tmp_path, edited(roles, "instances", "train", lambda t, b=box: t["annotations"][0].update(bbox=b))).records)
     with pytest.raises(InputError, match=r"COCO_train2014_000000000101.jpg is the file of two images"):
         name = "COCO_train2014_000000000101.jpg"
         list(coco(tmp_path, edited(roles, "instances", "train", lambda t: t["images"][0].update(file_name=name))).records)
@@ -228,6 +247,87 @@ def test_coco_files_of_another_shape_are_named(tmp_path):
     roles["annotations"]["annotations/captions_val2014.json"] = b"{broken"
     with pytest.raises(InputError, match=r"captions_val2014.json is not JSON"):
         coco(tmp_path, roles)
+
+
+BOX = r"has no box of four numbers as `bbox`"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("instances", {"category_id": 44}, "is of category 44, which is not listed"),
+        ("instances", {"category_id": None}, "is of category None, which is not listed"),
+        ("instances", {"category_id": [18]}, r"is of category \[18\], which is not listed"),
+        ("instances", {"bbox": [1, 2, 3]}, BOX),
+        ("instances", {"bbox": "none"}, BOX),
+        ("instances", {"bbox": None}, BOX),
+        ("instances", {"bbox": [1, 2, 3, "wide"]}, BOX),
+        ("instances", {"bbox": [1, 2, 3, 10**400]}, BOX),
+        ("instances", {"image_id": None}, "is of image None, which is not listed"),
+        ("captions", {"caption": 5}, "has no text as `caption`"),
+        ("captions", {"caption": None}, "has no text as `caption`"),
+        ("captions", {"id": "first"}, "has no whole number as `id`"),
+    ],
+)
+def test_coco_annotations_of_another_shape_count(tmp_path, kind, change, message):
+    roles = edited(coco_members(), kind, "train", lambda table: table["annotations"][0].update(change))
+    with pytest.raises(InputError, match=rf"{kind}_train2014.json: annotation \w+: {message}; mend it, or raise"):
+        list(coco(tmp_path, roles).records)
+    first = next(coco(tmp_path, roles, skip=1).records)
+    assert (len(first.objects), len(first.captions)) == ((0, 5) if kind == "instances" else (1, 4))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table["images"][0].pop("file_name"), "image 100 has no text as `file_name`"),
+        (lambda table: table["images"][0].pop("id"), "image 'COCO_train2014_000000000100.jpg' has no number as `id`"),
+        (lambda table: table["images"][0].update(width="wide"), "image 100 has no whole number as `width`"),
+        (lambda table: table["images"][0].pop("height"), "image 100 has no whole number as `height`"),
+        (lambda table: table["categories"][0].pop("name"), "category 18 has no `id` or no `name`"),
+        (lambda table: table["categories"].append({"id": 18, "name": "cat"}), "category 18 is 'cat' here and 'dog' elsewhere"),
+        (
+            lambda table: table["categories"].append({"id": "x", "name": "cat"}),
+            "some ids of categories are numbers and some are texts",
+        ),
+        (lambda table: table.update(images={}), "its `images` is no list of entries"),
+        (lambda table: table.update(annotations=[1]), "its `annotations` is no list of entries"),
+    ],
+)
+def test_coco_tables_of_another_shape_are_named(tmp_path, change, message):
+    roles = edited(coco_members(), "instances", "train", change)
+    with pytest.raises(InputError, match=rf"annotations.zip: annotations/instances_train2014.json:? {message}"):
+        list(coco(tmp_path, roles).records)
+
+
+@pytest.mark.parametrize("data", [b"[]", b"5", b'"images"', b"null"])
+def test_coco_json_that_is_no_table_is_named(tmp_path, data):
+    roles = coco_members()
+    roles["annotations"]["annotations/instances_train2014.json"] = data
+    with pytest.raises(InputError, match=r"instances_train2014.json has no `images`; it must have COCO's layout"):
+        coco(tmp_path, roles)
+
+
+def test_coco_json_nested_without_end_ends_in_one_line(tmp_path):
+    roles = coco_members()
+    roles["annotations"]["annotations/instances_train2014.json"] = b"[" * 10**6
+    with pytest.raises(InputError, match=r"instances_train2014.json is nested too deeply"):
+        coco(tmp_path, roles)
+
+
+def test_coco_with_a_byte_that_is_no_utf8_is_read_and_said(tmp_path, lines):
+    """An é of Windows in one caption; the others keep their own letters."""
+    roles = coco_members()
+    name = "annotations/captions_train2014.json"
+    table = roles["annotations"][name]
+    table = table.replace(b"caption 5 of 100", "caf\u00e9 5 of 100".encode("cp1252")).replace(b"caption 6 of 100", "été".encode())
+    roles["annotations"][name] = table
+    first = next(coco(tmp_path, roles).records)
+    assert first.captions[:2] == ("café 5 of 100", "été")
+    assert (
+        f"1 text files are not Unicode throughout; what is not was read as Windows' Latin letters or dropped, {name} first"
+        in lines[0]
+    )
 
 
 def plain(count=10) -> dict[str, bytes]:
@@ -265,6 +365,20 @@ def test_plain_folder_faults(tmp_path):
         list(folder(tmp_path / "alone", plain() | {"holiday/11.txt": b"lonely"}).records)
 
 
+@pytest.mark.parametrize("name", ["holiday/11.heic", "holiday/11.JXL"])
+def test_plain_folder_counts_pictures_of_kinds_that_are_not_read(tmp_path, name):
+    members = plain() | {name: b"", "holiday/11.txt": b"from a telephone"}
+    with pytest.raises(InputError, match=rf"{name}: is a picture of a kind that cannot be read here"):
+        folder(tmp_path / "raw", members)
+    assert len(list(folder(tmp_path / "raw", members, skip=1).records)) == 10
+
+
+def test_plain_folder_takes_the_picture_that_is_read_of_two_kinds(tmp_path, lines):
+    """As some cameras store them."""
+    assert len(list(folder(tmp_path / "raw", plain() | {"holiday/03.heic": b""}).records)) == 10
+    assert lines == []
+
+
 @pytest.mark.parametrize(("layout", "split"), [("cub", "fraction"), ("coco", "lists"), ("folder", "official")])
 def test_a_split_that_a_layout_lacks_is_refused(layout, split):
     source = Source(layout=layout, split=split, archives=ARCHIVES)
@@ -294,7 +408,41 @@ def test_a_split_that_a_layout_lacks_is_refused(layout, split):
     ],
 )
 def test_captions_in_any_encoding(data, captions):
-    assert captions_of(data) == captions
+    odd: list[str] = []
+    assert captions_of(data, "a.txt", odd) == captions
+    assert odd == (["a.txt"] if b"\xf1" in data else [])
+
+
+@pytest.mark.parametrize(
+    ("data", "captions"),
+    [
+        ("un été\n".encode() + "un été\n".encode("cp1252") + "東京\n".encode(), ("un été", "un été", "東京")),
+        (b"\xef\xbb\xbf" + "un été\n".encode("cp1252") + "東京".encode(), ("un été", "東京")),
+        (b"a \x81 bird", ("a \ufffd bird",)),  # a byte that Windows' Latin letters lack
+        ("ein Vogel".encode("utf-16-le") + b"!", ("ein Vogel",)),
+        ("ein Vogel".encode("utf-32") + b"!", ("ein Vogel",)),
+        (codecs.BOM_UTF16_LE + b"a\x00" + b"\x00\xd8" + b"b\x00", ("a\ufffdb",)),  # half a pair
+    ],
+)
+def test_text_that_is_damaged_is_read_as_far_as_it_can_be_and_said(data, captions):
+    odd: list[str] = []
+    assert captions_of(data, "a.txt", odd) == captions and odd == ["a.txt"]
+
+
+@pytest.mark.parametrize("caption", ["half \ud83d a pair", "a byte \udcff"])
+def test_captions_can_be_written_again(caption):
+    """JSON may hold what UTF-8 cannot."""
+    assert tidy(caption).encode()
+    assert tidy(caption) in ("half \ufffd a pair", "a byte ÿ")
+
+
+def test_odd_text_is_said_once_an_archive(tmp_path, lines):
+    images, captions = cub_members()
+    for name in list(captions)[:2]:
+        captions[name] = "zwei Vögel".encode("cp1252")
+    found = list(cub(tmp_path, images, captions)[1])
+    assert found[0].captions == ("zwei Vögel",) and len(lines) == 1
+    assert "captions.tgz: 2 text files are not Unicode throughout" in lines[0] and f"{next(iter(captions))} first" in lines[0]
 
 
 def test_skips_stop_above_their_limit():

@@ -1,5 +1,12 @@
+import bz2
+import errno
+import gzip
 import io
+import lzma
+import os
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -9,10 +16,11 @@ import pytest
 
 from memgan.artifacts import write_json
 from memgan.data import source
-from memgan.data.source import inflated_once, located, members
+from memgan.data.source import inflated_once, located, members, without_surrogates
 from memgan.errors import InputError
 from tests.rawdata import pack
 
+KINDS = ["raw.tar", "raw.tgz", "raw.tar.bz2", "raw.tar.xz", "raw.zip", "raw.bz2.zip", "raw.xz.zip", "raw.stored.zip"]
 MEMBERS = {"top.txt": b"one", "folder/picture.jpg": bytes(range(256)) * 9, "folder/deep/er.txt": b"", "z.txt": b"last"}
 
 
@@ -35,7 +43,7 @@ def tar_of(path: Path, *infos: tuple[tarfile.TarInfo, bytes]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["raw.tgz", "raw.tar", "raw.zip", "raw"])
+@pytest.mark.parametrize("name", [*KINDS, "raw"])
 def test_members_come_whole_and_in_order(tmp_path, name):
     path = pack(tmp_path / name, MEMBERS)
     found = [(member.name, member.size, member.read()) for member in members(path)]
@@ -70,6 +78,18 @@ def test_names_that_lead_outside_are_refused(tmp_path, name, kind):
         pack(path, {name: b"x"})
     with pytest.raises(InputError, match=r"leads outside the archive"):
         everything(path)
+
+
+@pytest.mark.parametrize("kind", ["raw.tar", "raw.zip"])
+def test_a_colon_in_a_name_is_no_drive(tmp_path, kind):
+    assert list(everything(pack(tmp_path / kind, {"Photo 12:30.jpg": b"x"}))) == ["Photo 12:30.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["raw.tar", "raw"])
+def test_names_in_latin_letters(tmp_path, kind):
+    name = os.fsdecode("Vögel – 1/früh.jpg".encode("cp1252"))
+    assert everything(pack(tmp_path / kind, {name: b"x"})) == {"Vögel – 1/früh.jpg": b"x"}
+    assert without_surrogates("a \ud83d bird \U0001f426") == "a \ufffd bird \U0001f426"
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
@@ -112,7 +132,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, kind, monkeypatch, wa
         next(members(path))
 
 
-@pytest.mark.parametrize("kind", ["raw.tgz", "raw.tar", "raw.zip"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_that_is_cut_off_anywhere_is_refused(tmp_path, kind):
     path = pack(tmp_path / kind, MEMBERS)
     whole = path.read_bytes()
@@ -124,13 +144,91 @@ def test_an_archive_that_is_cut_off_anywhere_is_refused(tmp_path, kind):
             everything(path)
 
 
-def test_damage_inside_a_zip_is_found(tmp_path):
-    path = pack(tmp_path / "raw.zip", MEMBERS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "raw.tar"])  # which has no checksums
+def test_damage_inside_an_archive_is_found(tmp_path, kind):
+    path = pack(tmp_path / kind, {"noise": os.urandom(5000)})
     data = bytearray(path.read_bytes())
-    at = data.index(b"picture.jpg") + 40
-    data[at] ^= 0xFF
+    for at in range(len(data) // 2, len(data) // 2 + 64):
+        data[at] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"raw.zip: no tar, tgz or zip that can be read"):
+    with pytest.raises(InputError, match=rf"{kind}: no tar, tgz or zip that can be read"):
+        everything(path)
+
+
+def tar_with_a_damaged_header(path: Path) -> bytes:
+    data = bytearray(pack(path, MEMBERS).read_bytes())
+    data[data.index(b"folder/deep/er.txt") + 2] ^= 1
+    return bytes(data)
+
+
+TARS = {"raw.tar": bytes, "raw.tgz": gzip.compress, "raw.tar.bz2": bz2.compress, "raw.tar.xz": lzma.compress}
+
+
+@pytest.mark.parametrize("kind", TARS)
+def test_a_damaged_header_of_a_later_member_is_no_end(tmp_path, kind):
+    (tmp_path / kind).write_bytes(TARS[kind](tar_with_a_damaged_header(tmp_path / "whole.tar")))
+    with pytest.raises(InputError, match=rf"{kind}: no tar.*a member's header is damaged"):
+        everything(tmp_path / kind)
+
+
+@pytest.mark.parametrize("kind", TARS)
+def test_two_tars_in_one_file_are_refused(tmp_path, kind):
+    one, two = (pack(tmp_path / f"{name}.tar", {f"{name}.txt": b"x"}).read_bytes() for name in ("one", "two"))
+    (tmp_path / kind).write_bytes(TARS[kind](one) + TARS[kind](two))
+    with pytest.raises(InputError, match=rf"{kind}: no tar.*something follows its end, perhaps another archive"):
+        everything(tmp_path / kind)
+
+
+def test_a_tar_whose_last_member_is_a_zip_is_a_tar(tmp_path):
+    inner = pack(tmp_path / "inner.zip", {"inside.txt": b"x"}).read_bytes()
+    path = pack(tmp_path / "raw.tar", {"a.txt": b"a", "inner.zip": inner})
+    assert zipfile.is_zipfile(path) and everything(path) == {"a.txt": b"a", "inner.zip": inner}
+
+
+@pytest.mark.parametrize("kind", ["raw.zip", "raw.bz2.zip", "raw.xz.zip"])
+def test_of_a_zips_member_no_more_is_inflated_than_it_declares(tmp_path, kind):
+    path = pack(tmp_path / kind, {"zeros": bytes(2**24)})
+    path.write_bytes(path.read_bytes().replace(struct.pack("<L", 2**24), struct.pack("<L", 100)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=rf"{kind}: no tar.*zeros does not hold the 100 bytes that it declares"):
+            everything(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zip_with_a_name_that_is_no_utf8_is_named(tmp_path):
+    path = pack(tmp_path / "raw.zip", {"früh.txt": b"x"})
+    path.write_bytes(path.read_bytes().replace("ü".encode(), b"\xfc\xfc"))
+    with pytest.raises(InputError, match=r"raw.zip: no tar, tgz or zip that can be read to its end \('utf-8' codec"):
+        everything(path)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_what_the_system_does_not_read_is_named(tmp_path, monkeypatch, number):
+    path = pack(tmp_path / "raw", MEMBERS)
+
+    def refuse(at: object) -> None:
+        raise OSError(number, os.strerror(number), str(at))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(InputError, match=rf"er.txt: cannot be read \({os.strerror(number)}\); see to its rights"):
+            everything(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        with pytest.raises(InputError, match=rf"raw: cannot be read \({os.strerror(number)}\)"):
+            everything(path)
+
+
+def test_a_full_disk_is_no_damage(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = pack(tmp_path / "raw.tgz", MEMBERS)
+    monkeypatch.setattr(source.Inflated, "stream", full)
+    with inflated_once(tmp_path / "folder"), pytest.raises(OSError, match="No space left"):
         everything(path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from memgan.data.images import Box
-from memgan.data.readers.records import PICTURES, Raw, Record, Skips, by_ending, captions_of, passed_over, text_of
+from memgan.data.readers.records import PICTURES, UNREAD, Raw, Record, Skips, by_ending, captions_of, passed_over, say_odd, text_of
 from memgan.data.source import members
 from memgan.errors import InputError
 from memgan.params.data import Source
@@ -20,7 +20,7 @@ V = TypeVar("V")
 NEEDED = ("images.txt", "classes.txt", "image_class_labels.txt")
 LISTS = {"trainvalclasses.txt": "train", "testclasses.txt": "test"}
 SINGLE = (*NEEDED, "train_test_split.txt", "bounding_boxes.txt")  # one line a number
-TEXTS = (*SINGLE, "attributes.txt", "image_attribute_labels.txt")
+ATTRIBUTES = ("attributes.txt", "image_attribute_labels.txt")
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,12 @@ class Entry:
 
 
 def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
-    """CUB's layout as records. Attributes are read for worlds only: CUB's own are votes of many people, not the truth."""
+    """CUB's layout as records. Attributes are read for worlds only: CUB's own are votes of many people, not the truth.
+
+    They are also the largest of its tables by far, 3.7 million lines.
+    """
     archive = files["images"]
-    root, tables = _tables(archive)
+    root, tables = _tables(archive, (*SINGLE, *(ATTRIBUTES if source.world else ())))
     classes = dict(tables["classes.txt"])
     split = _split(source, files, tables, classes)
     attributes = _attributes(archive, tables) if source.world else {}
@@ -57,10 +60,12 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
             raise InputError(f"{archive}: images.txt lists {path} twice; keep one of them")
         entries[f"{root}images/{path}"] = Entry(path, side, label, boxes.get(image), attributes.get(image, {}))
     captions = _captions(files["captions"], {entry.id for entry in entries.values()})
-    return Raw(list(classes.values()), [], _records(archive, entries, captions, skips))
+    return Raw(list(classes.values()), [], _records(archive, f"{root}images/", entries, captions, skips))
 
 
-def _records(archive: Path, entries: dict[str, Entry], captions: dict[str, tuple[str, ...]], skips: Skips) -> Iterator[Record]:
+def _records(
+    archive: Path, folder: str, entries: dict[str, Entry], captions: dict[str, tuple[str, ...]], skips: Skips
+) -> Iterator[Record]:
     missing, others = dict(entries), []
     for member in members(archive):
         if entry := missing.pop(member.name, None):
@@ -74,29 +79,36 @@ def _records(archive: Path, entries: dict[str, Entry], captions: dict[str, tuple
                 box=entry.box,
                 attributes=entry.attributes,
             )
-        elif member.name.lower().endswith(PICTURES):
+        elif not member.name.lower().endswith((*PICTURES, *UNREAD)):
+            continue
+        elif member.name.startswith(folder):
+            skips.add(f"{archive}: {member.name}", "is not listed in images.txt")
+        else:
             others.append(member.name)
-    passed_over(archive, others, "pictures that images.txt does not list")
+    passed_over(archive, others, f"pictures outside {folder}")
     for name in missing:
         skips.add(f"{archive}: {name}", "is listed in images.txt but not there")
 
 
-def _tables(archive: Path) -> tuple[str, dict[str, list[tuple[str, str]]]]:
-    """The folder of images.txt (with its slash) and the layout's text files; of two of one name, the one nearer to the root."""
+def _tables(archive: Path, wanted: tuple[str, ...]) -> tuple[str, dict[str, list[tuple[str, str]]]]:
+    """The folder of images.txt (with its slash) and the text files wanted; of two of one name, the one nearer to the root."""
     found: dict[str, tuple[str, bytes]] = {}
     for member in members(archive):
         folder, slash, name = member.name.rpartition("/")
-        if name in TEXTS and (name not in found or member.name.count("/") < found[name][0].count("/")):
+        if name in wanted and (name not in found or member.name.count("/") < found[name][0].count("/")):
             found[name] = folder + slash, member.read()
     for name in NEEDED:
         if name not in found:
             raise InputError(f"{archive}: holds no {name}; it must have CUB's layout (README, your own pictures)")
-    return found["images.txt"][0], {name: _table(archive, name, data) for name, (_, data) in found.items()}
+    odd: list[str] = []
+    tables = {name: _table(archive, name, text_of(data, folder + name, odd)) for name, (folder, data) in found.items()}
+    say_odd(archive, odd)
+    return found["images.txt"][0], tables
 
 
-def _table(archive: Path, name: str, data: bytes) -> list[tuple[str, str]]:
+def _table(archive: Path, name: str, text: str) -> list[tuple[str, str]]:
     """`<number> <rest>` lines."""
-    rows = [line.split(maxsplit=1) for line in text_of(data).splitlines() if line.strip()]
+    rows = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
     seen: set[str] = set()
     for row in rows:
         if len(row) != 2:
@@ -111,7 +123,7 @@ def _captions(archive: Path, images: set[str]) -> dict[str, tuple[str, ...]]:
     """Captions by image id: a member belongs to the image that its name, without .txt, ends in."""
     captions: dict[str, tuple[str, ...]] = {}
     wanted: dict[str, str] = {image: image for image in images}
-    others = []
+    others, odd = list[str](), list[str]()
     for member in members(archive):
         image = by_ending(member.name.removesuffix(".txt"), wanted) if member.name.endswith(".txt") else None
         if image is None:
@@ -119,8 +131,9 @@ def _captions(archive: Path, images: set[str]) -> dict[str, tuple[str, ...]]:
         elif image in captions:
             raise InputError(f"{archive}: has captions of {image} in two places; keep one of them")
         else:
-            captions[image] = captions_of(member.read())
+            captions[image] = captions_of(member.read(), member.name, odd)
     passed_over(archive, others, "captions of no image")
+    say_odd(archive, odd)
     return captions
 
 
@@ -132,8 +145,9 @@ def _split(
         if "train_test_split.txt" not in tables:
             raise InputError(f"{files['images']}: holds no train_test_split.txt; add it or write split: lists")
         return {image: "train" if flag == "1" else "test" for image, flag in tables["train_test_split.txt"]}
-    where = files.get("split", files["captions"])
-    lists = {name: text_of(m.read()) for m in members(where) if (name := m.name.rpartition("/")[2]) in LISTS}
+    where, odd = files.get("split", files["captions"]), list[str]()
+    lists = {name: text_of(m.read(), m.name, odd) for m in members(where) if (name := m.name.rpartition("/")[2]) in LISTS}
+    say_odd(where, odd)
     for name in LISTS:
         if name not in lists:
             raise InputError(f"{where}: holds no {name}; add it or write split: official")

@@ -8,18 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from PIL import features
+
 from memgan.data.images import Box
+from memgan.data.source import without_surrogates
 from memgan.errors import InputError
 from memgan.steps import log
 
 T = TypeVar("T")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+PICTURES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+UNREAD = (".heic", ".heif", ".jxl")  # pictures of kinds that Pillow does not know
+if features.check("avif"):
+    PICTURES += (".avif",)
+else:
+    UNREAD += (".avif",)
 MARKS = {  # longest first: UTF-32's begins with UTF-16's
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
 }
 WIDE = {  # which of every four bytes are zero
     (False, True, False, True): "utf-16-le",
@@ -81,20 +89,41 @@ class Skips:
         log.info("left out: %s: %s", name, reason)
 
 
-def captions_of(data: bytes) -> tuple[str, ...]:
-    """Captions of a text file, one a line, blank lines dropped; in any encoding that `text_of` knows."""
-    return tuple(line for line in map(tidy, text_of(data).splitlines()) if line)
+def captions_of(data: bytes, name: str, odd: list[str]) -> tuple[str, ...]:
+    """Captions of a text file, one a line, blank lines dropped; the rest as `text_of`."""
+    return tuple(line for line in map(tidy, text_of(data, name, odd).splitlines()) if line)
 
 
-def text_of(data: bytes) -> str:
-    """UTF-8, UTF-16 or UTF-32, with their mark or, of the latter two, without; or else Windows' Latin letters."""
-    for mark, encoding in MARKS.items():
-        if data.startswith(mark):
-            return data.decode(encoding, errors="replace")
+def text_of(data: bytes, name: str, odd: list[str], between: bytes = b"\n") -> str:
+    """UTF-8, UTF-16 or UTF-32, with their mark or, of the latter two, without; or else Windows' Latin letters.
+
+    What is not UTF-8 is taken for Latin letters from one `between` to the next, so that one bad byte spoils one line. Puts `name`
+    into `odd` if there is any such thing, or if UTF-16 or UTF-32 is broken.
+    """
+    mark, encoding = next(((mark, known) for mark, known in MARKS.items() if data.startswith(mark)), (b"", None))
+    data, encoding = data[len(mark) :], encoding or _wide(data[:4096]) or "utf-8"
     try:
-        return data.decode(_wide(data[:4096]) or "utf-8")
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        odd.append(name)
+    if encoding == "utf-8":
+        return between.decode().join(map(_latin, data.split(between)))
+    width = 4 if "32" in encoding else 2
+    return data[: len(data) // width * width].decode(encoding, errors="replace")
+
+
+def _latin(data: bytes) -> str:
+    try:
+        return data.decode()
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace")
+
+
+def say_odd(archive: Path, odd: list[str]) -> None:
+    """Says which text files were read though they are not what they should be, as `passed_over` does."""
+    if odd:
+        said = "%s: %d text files are not Unicode throughout; what is not was read as Windows' Latin letters or dropped, %s first"
+        log.info(said, archive, len(odd), odd[0])
 
 
 def _wide(data: bytes) -> str | None:
@@ -104,8 +133,8 @@ def _wide(data: bytes) -> str | None:
 
 
 def tidy(caption: str) -> str:
-    """One caption on one line: composed characters, single spaces, no control characters."""
-    return " ".join(CONTROL.sub(" ", unicodedata.normalize("NFC", caption)).split())
+    """One caption on one line: composed characters, single spaces, no control characters, nothing that UTF-8 cannot write."""
+    return " ".join(CONTROL.sub(" ", unicodedata.normalize("NFC", without_surrogates(caption))).split())
 
 
 def passed_over(archive: Path, names: list[str], why: str) -> None:
