@@ -24,9 +24,12 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, kind, self.start))
         getattr(self, f"on_{kind}", self.on_nothing)()
 
-    def give(self, status: int, body: bytes, length: int | None = None, **headers: str) -> None:
+    def give(self, status: int, body: bytes, length: int | None = None, told: bool = True, **headers: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
+        if told:
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+        else:
+            self.send_header("Connection", "close")  # where the body ends
         for key, value in headers.items():
             self.send_header(key.replace("_", "-"), value)
         self.end_headers()
@@ -57,6 +60,13 @@ class Handler(BaseHTTPRequestHandler):
     def on_page(self) -> None:
         """A web page."""
         self.give(200, b"<html>log in</html>", Content_Type="text/html")
+
+    def on_home(self) -> None:
+        """Sent on to the site's first page, whose length is not told: what many a dead link has become."""
+        if self.name == "home":
+            self.give(200, b"<html>welcome</html>", told=False, Content_Type="text/html; charset=utf-8")
+        else:
+            self.give(302, b"", Location="/home/home")
 
     def on_cut(self) -> None:
         """Half of what is asked for, then hangs up."""

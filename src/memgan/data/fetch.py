@@ -1,7 +1,8 @@
 """Files from the web: mirrors in order, cut downloads resumed, nothing used before its checksum is right.
 
 A folder named by MEMGAN_MIRROR takes the place of all addresses, for machines without internet. What has been received of a file
-lies beside it as `.<name>.part` and is gone on with, from any mirror, also by the next process.
+lies beside it as `.<name>.part` and is gone on with, from any mirror, also by the next process. An empty file `.memgan.lock` stays
+in a folder into which something was fetched: who holds its lock fetches, the others wait.
 """
 
 import errno
@@ -28,6 +29,7 @@ from memgan.errors import InputError
 
 DOWNLOADS = Path("data/downloads")
 MIRROR = "MEMGAN_MIRROR"
+LOCK = ".memgan.lock"  # never removed: who waits for it would hold the lock of a file that the next one does not see
 ATTEMPTS = 5  # on one address, while what is wrong may pass
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 LONGEST = 60  # seconds between two attempts; the first waits 1, then twice as long each time
@@ -56,11 +58,12 @@ def fetch(urls: Sequence[str], checksum: str, folder: Path = DOWNLOADS) -> Path:
     if os.environ.get(MIRROR):
         return mirrored(name, checksum)
     path = folder / name
-    folder.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and matches(path, checksum):  # no lock is needed, which a folder that is only read could not have
+        return path
     pooch.get_logger().setLevel(logging.WARNING)
     reasons = []
     with alone(folder):
-        if path.is_file() and matches(path, checksum):
+        if path.is_file() and matches(path, checksum):  # another process has fetched it meanwhile
             return path
         for url in urls:
             try:
@@ -147,7 +150,7 @@ class Transfer:
             elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 self.part.unlink()
                 raise _PassingError("it goes on at another place than asked")
-            self.hint = " (a web page)" if "text/html" in answer.headers.get("Content-Type", "") else ""
+            self.hint = " (a web page)" if is_page(answer) else ""
             self._receive(answer, have, url)
         return have > 0
 
@@ -234,21 +237,34 @@ def size(count: float | None) -> str:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Waits until no other process fetches into the folder. The system frees the lock however the process ends."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Waits until no other process fetches into the folder. The system frees the lock however the process ends.
+
+    Makes the folder. Raises InputError if nothing can be written there.
+    """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")  # for writing: a lock of a folder, or of a file to read, NFS keeps to its own node
+    except OSError as fault:
+        raise InputError(f"{folder}: nothing can be written there ({fault.strerror}); make it a folder that is yours") from None
+    with file:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             steps.log.info("waiting: another process fetches into %s", folder)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(handle)
+
+
+def is_page(answer: requests.Response) -> bool:
+    """Whether an answer is a web page."""
+    return "text/html" in answer.headers.get("Content-Type", "").lower()
 
 
 def ask(url: str) -> tuple[str, int | None]:
-    """What an address would give, without fetching it: ("there" or what is wrong, size in bytes where it is told)."""
+    """What an address would give, without fetching it: ("there" or what is wrong, size in bytes where it is told).
+
+    A web page is wrong unless the address names one: a link that is gone is often answered with the site's first page.
+    """
     try:
         answer = requests.head(url, timeout=TIMEOUT, allow_redirects=True, headers={"Accept-Encoding": "identity"})
         if answer.status_code in (403, 405, 501):  # servers that know no HEAD
@@ -256,6 +272,8 @@ def ask(url: str) -> tuple[str, int | None]:
             answer.close()
         if not answer.ok:
             return f"{answer.status_code} {answer.reason}", None
+        if is_page(answer) and not name_of([url]).lower().endswith((".html", ".htm")):
+            return "a web page instead of the file", None
     except requests.RequestException as fault:
         return said(fault), None
     length = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length", "")

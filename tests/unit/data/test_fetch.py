@@ -1,6 +1,8 @@
 """Downloads from a server that misbehaves."""
 
+import fcntl
 import hashlib
+import os
 import threading
 from pathlib import Path
 
@@ -47,7 +49,9 @@ def lines(monkeypatch) -> list[str]:
 
 
 def left() -> list[str]:
-    return sorted(path.name for path in FOLDER.iterdir())
+    """What is in the folder, beside the empty file whose lock was held."""
+    assert not (FOLDER / fetch.LOCK).exists() or (FOLDER / fetch.LOCK).stat().st_size == 0
+    return sorted(path.name for path in FOLDER.iterdir() if path.name != fetch.LOCK)
 
 
 @pytest.mark.parametrize("checksum", [SHA, MD5, HEAD])
@@ -188,6 +192,40 @@ def test_one_process_fetches_at_a_time(server, lines):
     assert left() == ["raw.tgz"] and "waiting: another process" in lines[0]
 
 
+def test_two_downloads_at_once_wait_for_each_other(server):
+    urls = [server.url("good")]
+    threads = [threading.Thread(target=fetch.fetch, args=(urls, SHA, FOLDER)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [kind for _, kind, _ in server.asked] == ["good"] and left() == ["raw.tgz"]
+
+
+def test_the_lock_holds_where_only_files_open_for_writing_are_locked(server, monkeypatch, lines):
+    """As NFS does, which keeps other locks on their own node."""
+    locked = fcntl.flock
+
+    def over_nfs(file, how):
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+            locked(file, how)
+
+    monkeypatch.setattr("memgan.data.fetch.fcntl.flock", over_nfs)
+    test_one_process_fetches_at_a_time(server, lines)
+
+
+def test_a_folder_that_is_only_read_is_no_hindrance(server, monkeypatch):
+    path = fetch.fetch([server.url("good")], SHA, FOLDER)
+    monkeypatch.setattr(fetch, "alone", lambda folder: pytest.fail("nothing is fetched, no lock is needed"))
+    assert fetch.fetch([server.url("good")], SHA, FOLDER) == path
+
+
+def test_a_folder_that_takes_nothing_ends_in_one_line(server):
+    FOLDER.write_bytes(b"")
+    with pytest.raises(InputError, match=r"^downloads: nothing can be written there \(File exists\); make it a folder"):
+        fetch.fetch([server.url("good")], SHA, FOLDER)
+
+
 def test_a_log_hears_of_progress(server, monkeypatch, lines):
     monkeypatch.setattr(fetch, "SAID_EVERY", -1)
     monkeypatch.setattr(fetch, "CHUNK", 10000)
@@ -202,11 +240,17 @@ def test_a_log_hears_of_progress(server, monkeypatch, lines):
         ("moved", ("there", len(DATA))),
         ("nohead", ("there", len(DATA))),
         ("gone", ("404 Not Found", None)),
+        ("page", ("a web page instead of the file", None)),
+        ("home", ("a web page instead of the file", None)),
     ],
 )
 def test_an_address_is_asked_without_fetching(server, kind, told):
     assert fetch.ask(server.url(kind)) == told
     assert not FOLDER.exists()
+
+
+def test_a_file_that_is_a_web_page_is_there(server):
+    assert fetch.ask(server.url("page", "index.html")) == ("there", 19)
 
 
 def test_asking_an_address_without_a_server():

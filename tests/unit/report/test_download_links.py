@@ -71,6 +71,15 @@ def test_another_size_is_no_good(web):  # noqa: F811
     assert done.stderr.startswith("error: own: no place gives raw.tgz;")
 
 
+def test_a_web_page_is_no_file(web):  # noqa: F811
+    """Neither where the file's size is not known, nor where the page's is not."""
+    write({"urls": [web(DATA).url("page"), web(DATA).url("home")], "checksum": SHA})
+    done = run("--check", "--json")
+    assert done.exit_code == 1
+    assert [each["state"] for each in json.loads(done.stdout)][:2] == ["a web page instead of the file"] * 2
+    assert done.stderr.startswith("error: own: no place gives raw.tgz;")
+
+
 def test_what_is_here_is_checked_and_not_asked_for(web):  # noqa: F811
     server = web(DATA)
     write({"urls": [server.url("good")], "checksum": SHA})
