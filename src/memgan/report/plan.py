@@ -1,44 +1,26 @@
 """What a run needs before it starts: work, disk, memory and hours of each step of the chain (`memgan plan`)."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from memgan.artifacts import read_json
-from memgan.data import compose
 from memgan.data.fetch import size
 from memgan.data.prepare import cores
-from memgan.data.worlds.known import WORLDS
 from memgan.encoders.published import WEIGHTS
-from memgan.encoders.vgg import FeatureNetwork
-from memgan.errors import InputError
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm, Evaluator, Features
 from memgan.params.evaluation import Metrics, Sampling
 from memgan.params.gan import Train
 from memgan.params.load import Settings
 from memgan.params.memory import Memory
-from memgan.report import costs, describe, links
+from memgan.report import costs, describe, judging, links
+from memgan.report.amounts import archive_bytes, counts
 
-HALF, FLOAT = 2, 4  # bytes of float16 and float32
+HALF, FLOAT, DOUBLE = 2, 4, 8  # bytes of float16, float32 and float64
 BYTES_PER_PIXEL = {"jpg": 0.6, "png": 1.7}  # of photographs, as preprocess and sample write them; about a third more or less
 LONGER = 4 / 3  # a photograph's longer side in shorter ones, where it is not cut to a square
 RATE = 1e7  # pixels a second and core that preprocess writes, estimated; benchmarks/preprocess.py measures it
-INCEPTION = 5.7e9  # multiply-adds of Inception-v3 on 299 px, for FID
-YOLO, YOLO_SIDE = 65.86e9 / 2, 416  # of YOLOv3 on 416 px, as its authors count: 65.86 billion operations
+WORKER = 0.2e9  # bytes of memory of one of its processes, estimated
 STATES = 2  # training states that are kept
-
-
-class Counts(NamedTuple):
-    """How much there is of a data set, and how that is known."""
-
-    train: int
-    test: int
-    captions: float  # an image
-    categories: int  # of objects
-    known: str
 
 
 class Step(NamedTuple):
@@ -50,27 +32,6 @@ class Step(NamedTuple):
     memory: int
     multiply_adds: int
     hours: float | None
-
-
-def counts(settings: Settings) -> Counts:
-    """From what is preprocessed, or what is rendered, or what the makers say. Raises InputError if nothing is known."""
-    source, index = settings.source(), Path("results") / str(settings.dataset) / "images" / "index.json"
-    if index.is_file():
-        found = read_json(index)
-        captions = sum(len(row["captions"]) for row in found["train"]) / len(found["train"])
-        return Counts(len(found["train"]), len(found["test"]), captions, len(found["categories"]), "counted")
-    if world := source.world:
-        kinds = getattr(WORLDS[world.name], "CATEGORIES", ())
-        return Counts(world.train_images, world.test_images, WORLDS[world.name].CAPTIONS, len(kinds), "params.yaml")
-    if made := source.scenes:
-        return Counts(made.train_images, made.test_images, compose.CAPTIONS, 0, "params.yaml")
-    if told := source.counts:
-        return Counts(told.train_images, told.test_images, told.captions, told.categories, "as its makers say")
-    key = f"data.{settings.dataset}"
-    raise InputError(
-        f"params.yaml: how much there is of `{key}` is not known yet; run `snakemake --cores all {index.parent}`, "
-        f"or write `{key}.source.counts: {{train_images: ..., test_images: ..., captions: ...}}`"
-    )
 
 
 class Planned:
@@ -85,7 +46,10 @@ class Planned:
         networks = describe.describe(dataset, run)["networks"]
         self.whole = {network["network"].partition(",")[0]: network for network in networks}
         self.cost = {name: network["multiply_adds"] for name, network in self.whole.items()}
-        regions = next(part for part in self.whole["image encoder"]["parts"] if part["part"] == "regions")["outputs"][0]
+        self.passing, self.captions = costs.passing(self.settings), self.counts.test * self.counts.captions
+        self.panel = judging.panel(self.settings, self.whole, self.passing, self.counts.categories)
+        self.parts = self.whole["image encoder"]["parts"]
+        regions = next(part for part in self.parts if part["part"] == "regions")["outputs"][0]
         self.regions = regions[1] * regions[2]
 
     def step(self, name: str, work: str, disk: float = 0, memory: float = 0, count: float = 0, hours: float | None = None) -> Step:
@@ -96,23 +60,35 @@ class Planned:
     def steps(self) -> list[Step]:
         """In the chain's order."""
         return [
-            self.raw(),
+            *self.raw(),
             self.preprocess(),
             self.train_damsm(),
             self.train_evaluator(),
             *self.memory(),
             self.train_gan(),
+            *self.samples(),
             *self.scores(),
         ]
 
-    def raw(self) -> Step:
-        """Archives and published weights."""
-        source, names = self.settings.source(), links.weights_of(self.settings)
-        if source.world:
-            return self.step("render", f"{self.counts.train + self.counts.test:,} images")
-        archives = links.archives_of(self.settings).values()
-        disk = sum(map(archive_bytes, archives)) + sum(WEIGHTS[n].bytes or 0 for n in names)
-        return self.step("download", f"{len(archives)} archives and files, {len(names)} networks' weights", disk)
+    def raw(self) -> list[Step]:
+        """Archives and published weights; a world's images, or the scenes that are composed of what the archives show."""
+        source, names, found = self.settings.source(), links.weights_of(self.settings), []
+        if archives := links.archives_of(self.settings).values():
+            disk = sum(archive_bytes(each) or 0 for each in archives) + sum(WEIGHTS[n].bytes or 0 for n in names)
+            work = f"{len(archives)} archives and files, {len(names)} networks' weights"
+            found = [self.step("download", work + missing(self.unknown), disk)]
+        if made := source.world or source.scenes:
+            number = self.counts.train + self.counts.test
+            disk = number * made.side**2 * BYTES_PER_PIXEL["jpg"]
+            found.append(self.step("render" if source.world else "compose", f"{number:,} images", disk))
+        return found
+
+    @property
+    def unknown(self) -> list[str]:
+        """What the files are whose size is told nowhere."""
+        files = [(key.rpartition(".")[2], archive_bytes(each)) for key, each in links.archives_of(self.settings).items()]
+        files += [(WEIGHTS[name].what, WEIGHTS[name].bytes) for name in links.weights_of(self.settings)]
+        return [role for role, count in files if count is None]
 
     def preprocess(self) -> Step:
         """Cut, scaled and packed."""
@@ -120,18 +96,18 @@ class Planned:
         pixels = self.images.short_side**2 * (1 if self.images.box_crop else LONGER)
         disk = number * pixels * BYTES_PER_PIXEL[self.images.format]
         hours = number * pixels / RATE / cores() / 3600
-        return self.step(
-            "preprocess", f"{number:,} images, {cores()} core{'s' * (cores() > 1)}", disk, 0.2e9 * (cores() + 1), hours=hours
-        )
+        work = f"{number:,} images, {cores()} core{'s' * (cores() > 1)}"
+        return self.step("preprocess", work, disk, WORKER * (cores() + 1), hours=hours)
 
     def train_damsm(self) -> Step:
         """Text and image encoder. Inception's trunk is frozen: forward only."""
-        parts = {part["part"]: part["multiply_adds"] for part in self.whole["image encoder"]["parts"]}
+        parts = {part["part"]: part["multiply_adds"] for part in self.parts}
         frozen = parts["trunk"] if self.damsm.image_encoder == "inception_v3" else 0
         image = frozen + 3 * (self.cost["image encoder"] - frozen) + 3 * self.text
         number = self.damsm.epochs * self.counts.train
-        weights = FLOAT * sum(self.whole[name]["parameters"] for name in (self.text_name, "image encoder"))
-        held = costs.ADAM * weights + self.damsm.batch * self.picture * 64
+        weights = self.weights(self.text_name, "image encoder")
+        trained = weights - FLOAT * next(part["parameters"] for part in self.parts if part["part"] == "trunk") * bool(frozen)
+        held = 2 * weights + (costs.ADAM - 1) * trained + costs.damsm_kept(self.settings)  # twice: and as they were at their best
         return self.step("damsm", epochs(self.damsm.epochs, self.counts.train, self.damsm.batch), weights, held, number * image)
 
     def train_evaluator(self) -> Step:
@@ -139,74 +115,83 @@ class Planned:
         params = self.settings.block("evaluator", Evaluator)
         labelled = self.counts.test if params.split == "test" else self.counts.train
         number = params.images if self.settings.source().world else labelled
-        weights = FLOAT * self.whole["evaluator"]["parameters"]
+        weights = self.weights("evaluator")
         count = 3 * params.epochs * number * self.cost["evaluator"]
-        return self.step("evaluator", epochs(params.epochs, number, params.batch), weights, costs.ADAM * weights, count)
+        held = costs.ADAM * weights + costs.evaluator_kept(self.settings)
+        return self.step("evaluator", epochs(params.epochs, number, params.batch), weights, held, count)
 
     def memory(self) -> list[Step]:
         """The network of v, v of every training image plain and mirrored, and the bank."""
         n, t, d = self.counts.train, self.counts.train * self.counts.captions, self.damsm.dimension
-        v, weights = self.cost["network of v"], FLOAT * self.whole["network of v"]["parameters"]
-        small = self.features.network == "small"
-        with torch.device("meta"):
-            network = FeatureNetwork(self.features, self.images)
-            one = costs.widest(network, lambda: network(torch.empty(1, 3, self.images.size, self.images.size)))
-        held = weights + self.features.batch * one
+        v, weights, small = self.cost["network of v"], self.weights("network of v"), self.features.network == "small"
+        trained = (costs.ADAM if small else 1) * weights + costs.features_kept(self.settings)
+        held = weights + self.features.batch * self.passing["network of v"]
+        encoders = self.weights(self.text_name, "image encoder") + self.damsm.batch * self.passing["image encoder"]
         said = epochs(self.features.epochs, n, self.features.batch) if small else "ImageNet's"
         disk = t * (d + self.damsm.words * d) * HALF + n * (d + self.regions * d) * HALF
         of_bank = n * self.cost["image encoder"] + t * self.text
         return [
-            self.step("vgg", said, weights, costs.ADAM * weights if small else weights, 3 * self.features.epochs * n * v * small),
+            self.step("vgg", said, weights, trained, 3 * self.features.epochs * n * v * small),
             self.step("features", f"{n:,} images, mirrored too", 2 * n * v_bytes(self.features, self.images), held, 2 * n * v),
-            self.step("bank", f"{n:,} images, {round(t):,} captions", disk, weights + 1e9, of_bank),
+            self.step("bank", f"{n:,} images, {round(t):,} captions", disk, encoders, of_bank),
         ]
 
     def train_gan(self) -> Step:
         """The generator and the discriminators."""
         steps = round(self.train.epochs * (self.counts.train // self.train.batch))
         names = ["generator", *(name for name in self.whole if name.startswith("discriminator"))]
-        networks = {name: self.cost[name] for name in (*names, "image encoder")} | {"text encoder": self.text}
-        count = steps * self.train.batch * costs.step_multiply_adds(networks, self.train)
-        weights = {name: FLOAT * self.whole[name]["parameters"] for name in names}
+        networks = {name: self.cost[name] for name in (*names, "image encoder", "network of v")} | {"text encoder": self.text}
+        count = steps * self.train.batch * costs.step_multiply_adds(networks, self.train, self.features.online)
+        weights = {name: self.weights(name) for name in names}
         state = weights["generator"] + 3 * sum(weights.values())  # the average; then all with Adam's moments
         held = costs.training_memory(self.settings)
         disk = weights["generator"] + STATES * state
         return self.step("train", f"{steps:,} steps of {self.train.batch} images", disk, sum(held.values()), count)
 
-    def scores(self) -> list[Step]:
-        """Samples, what the real images score, what the samples score."""
-        metrics, candidates = self.settings.block("metrics", Metrics), self.settings.block("memory", Memory).candidates
+    def samples(self) -> list[Step]:
+        """Images of test captions; of few captions with many z, and of captions that name an object."""
         n, m, d = self.counts.train, self.sampling.samples, self.damsm.dimension
+        candidates = self.settings.block("memory", Memory).candidates
         looked_at = n if candidates == "all" else min(n, candidates)
         search = n * self.counts.captions * d + 2 * looked_at * self.regions * self.damsm.words * d
-        judges = self.cost["image encoder"] + self.cost["evaluator"]
-        judges += INCEPTION * (metrics.fid_tv + (links.FIDELITY in (metrics.fidelity, metrics.inception_score)))
-        real = n + min(self.counts.test, metrics.real_images)
-        png = self.images.size**2 * BYTES_PER_PIXEL["png"]
-        weights = FLOAT * (self.whole["generator"]["parameters"] + self.whole["image encoder"]["parameters"])
-        held = weights + self.sampling.batch * self.picture * 64
-        vectors, one, looks = 2048 * FLOAT, self.cost["generator"] + self.text + search, self.detector(metrics)
-        judged, named = real * judges + (real - n) * looks, self.naming
-        found = [
+        one, png = self.cost["generator"] + self.text + search, self.images.size**2 * BYTES_PER_PIXEL["png"]
+        held = self.weights("generator", self.text_name, "image encoder") + self.sampling.batch * self.passing["generator"]
+        extra, work = self.varied + self.named, f"{self.varied:,} images for diversity"
+        if self.named:
+            work += f", at most {self.named:,} of captions that name an object"
+        return [
             self.step("sample", f"{m:,} images", m * png, held, m * one),
-            self.step("reference", f"{real:,} real images", real * vectors, held + real * vectors, judged),
-            self.step("metrics", f"{m:,} images", 0, held + m * vectors, m * judges + named * looks),
+            self.step("extra_samples", work, extra * png, held, extra * one),
         ]
-        work = f"at most {named:,} images of captions that name an object"
-        extra = self.step("extra_samples", work, named * png, held, named * one)
-        return [found[0], extra, *found[1:]] if named else found
+
+    def scores(self) -> list[Step]:
+        """What the real images score, what the samples score."""
+        metrics, panel = self.settings.block("metrics", Metrics), self.panel
+        n, m, tested = self.counts.train, self.sampling.samples, min(self.counts.test, metrics.real_images)
+        judges, quality, fidelity = panel.of(), panel.of(*panel.quality), panel.of(metrics.fidelity)
+        numbers = tested * panel.features * FLOAT + n * panel.features * HALF + self.captions * self.damsm.dimension * FLOAT
+        squares = [panel.features, *([judging.POOLED] if metrics.fid_tv else [])]  # sides of covariances
+        disk = numbers + DOUBLE * sum(side * (side + 1) for side in squares)
+        real = tested * (judges.multiply_adds + panel.detector) + n * quality.multiply_adds
+        scored = m * judges.multiply_adds + self.varied * fidelity.multiply_adds
+        scored += self.named * (panel.detector or self.cost["evaluator"])
+        held = judges.held(tested) + n * quality.numbers * FLOAT
+        work = f"{m + self.varied:,} images" + (", and those for SOA" if self.named else "")
+        return [
+            self.step("reference", f"{n + tested:,} real images", disk, held, real),
+            self.step("metrics", work, 0, judges.held(m) + disk, scored),
+        ]
 
     @property
-    def naming(self) -> int:
-        """Samples for SOA, at most: each caption is drawn once, however many categories it names."""
-        captions = round(self.counts.test * self.counts.captions)
-        drawn = min(captions, self.counts.categories * self.sampling.soa_captions)
-        return drawn * self.sampling.soa_images
+    def varied(self) -> int:
+        """Samples for diversity: few captions, each of another test image, with many z."""
+        return min(self.sampling.diverse_captions, self.counts.test) * self.sampling.diverse_noises
 
-    def detector(self, metrics: Metrics) -> float:
-        """Multiply-adds of looking for objects in one image, where the evaluator does not do that."""
-        yolo = metrics.detector == "yolov3" and self.counts.categories
-        return YOLO * (metrics.detector_side / YOLO_SIDE) ** 2 if yolo else 0.0
+    @property
+    def named(self) -> int:
+        """Samples for SOA, at most: each caption is drawn once, however many categories it names."""
+        drawn = min(round(self.captions), self.counts.categories * self.sampling.soa_captions)
+        return drawn * self.sampling.soa_images
 
     @property
     def text_name(self) -> str:
@@ -218,10 +203,9 @@ class Planned:
         """Multiply-adds of the text encoder on one caption."""
         return self.cost[self.text_name]
 
-    @property
-    def picture(self) -> int:
-        """Bytes of one channel of an image in float32."""
-        return FLOAT * self.images.size**2
+    def weights(self, *names: str) -> int:
+        """Bytes of networks in float32."""
+        return FLOAT * sum(self.whole[name]["parameters"] for name in names)
 
 
 def v_bytes(features: Features, images: Images) -> int:
@@ -234,14 +218,16 @@ def epochs(count: float, number: int, batch: int) -> str:
     return f"{count:g} passes, {round(count * (number // batch)):,} steps of {batch} images"
 
 
-def archive_bytes(archive: Any) -> int:
-    """An archive's size, from params.yaml or from where it lies; 0 if neither tells."""
-    path = Path(archive.path or "")
-    return archive.bytes or (path.stat().st_size if archive.path and path.is_file() else 0)
+def missing(unknown: Sequence[str]) -> str:
+    """What a sum of bytes leaves out."""
+    return f" + {', '.join(unknown)}, size unknown" if unknown else ""
 
 
 def plan(dataset: str, run: str, tflops: float | None) -> dict[str, Any]:
-    """{"dataset", "run", "counts", "tflops", "measured", "steps": [...], "all": {...}}; see `Step`. tflops None: measured here."""
+    """{"dataset", "run", "counts", "tflops", "measured", "training_memory", "unknown", "steps": [...], "all": {...}}; see `Step`.
+
+    `unknown` are files whose size no sum holds. tflops None: measured here.
+    """
     speed = costs.measured_tflops() if tflops is None else tflops
     planned = Planned(dataset, run, speed)
     steps = [step._asdict() for step in planned.steps()]
@@ -249,7 +235,7 @@ def plan(dataset: str, run: str, tflops: float | None) -> dict[str, Any]:
     total["memory"] = max(step["memory"] for step in steps)
     held = costs.training_memory(planned.settings)
     known = {"dataset": dataset, "run": run, "counts": planned.counts._asdict(), "tflops": speed, "measured": tflops is None}
-    return known | {"training_memory": held, "steps": steps, "all": total}
+    return known | {"training_memory": held, "unknown": planned.unknown, "steps": steps, "all": total}
 
 
 COLUMNS = ("step", "work", "disk", "memory", "mult-adds, T", "hours")
@@ -259,7 +245,7 @@ def table(planned: Mapping[str, Any]) -> str:
     """As text for a terminal."""
     said, speed = planned["counts"], "measured here" if planned["measured"] else "given"
     rows: list[Sequence[str]] = [COLUMNS, *(row(step) for step in planned["steps"])]
-    rows.append(row({"step": "all", "work": "", **planned["all"]}))
+    rows.append(row({"step": "all", "work": missing(planned["unknown"]).strip(), **planned["all"]}))
     widths = [max(len(cells[i]) for cells in rows) for i in range(len(COLUMNS))]
     lines = [line(cells, widths) for cells in rows]
     held = planned["training_memory"]
@@ -274,8 +260,11 @@ def table(planned: Mapping[str, Any]) -> str:
             "",
             f"Hours at {planned['tflops']:.3g} TFLOPS ({speed}), two operations for a multiply-add; those of convolutions, matrix",
             "products and LSTMs are counted. Not in them: the web, starting up, waiting for the disk.",
-            f"Training holds {size(held['weights'])} of weights, gradients and moments, and {size(held['kept'])} for backward,",
-            "on the GPU if there is one: let it have a quarter more and 1 GB. Sizes of images are estimates, all else is counted.",
+            f"GAN training holds {size(held['weights'])} of weights, gradients and moments, and {size(held['kept'])} for backward.",
+            "Memory is counted so where a step trains; elsewhere it is weights, what the widest layer takes and gives, and",
+            "what is kept of images. It is the GPU's if there is one: let it have a quarter more and 1 GB. Before there is a",
+            "vocabulary, its word table is left out. Estimates: bytes of images on the disk; preprocess's memory and hours.",
+            "As their makers say: multiply-adds of Inception, where it scores, and of YOLO; sizes of downloads.",
         ]
     )
 

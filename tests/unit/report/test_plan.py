@@ -18,10 +18,12 @@ from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.texts import TextReader
+from memgan.params.data import Archive
 from memgan.params.encoders import Features
 from memgan.params.evaluation import Metrics
 from memgan.params.load import Settings, read_yaml
-from memgan.report import costs, describe, plan
+from memgan.report import amounts, costs, describe, judging, links, plan
+from memgan.report.links import FIDELITY
 from tests.factory import PARAMS, damsm_block, gan_block, images_block, train_block
 
 
@@ -83,24 +85,88 @@ def test_work_by_hand(shared):
     assert work["hours"] == pytest.approx(2 * work["multiply_adds"] / 10e12 / 3600)
 
 
-def test_soa_by_hand(shared):
-    """80 categories of at most 30,000 captions each, of which there are 202,520, three images each: a samples' bound on disk."""
-    soa = step(shared, "coco", "extra_samples")
-    assert soa["work"].startswith("at most 607,560 images")
-    assert soa["disk"] == round(607560 * 256 * 256 * 1.7)
+def test_extra_samples_by_hand(shared):
+    """SOA: 80 categories of at most 30,000 captions each, of which there are 202,520, three images each: the disk's bound."""
+    various = PARAMS["sampling"]["diverse_captions"] * PARAMS["sampling"]["diverse_noises"]
+    extra = step(shared, "coco", "extra_samples")
+    assert extra["work"] == f"{various} images for diversity, at most 607,560 of captions that name an object"
+    assert extra["disk"] == round((various + 607560) * 256 * 256 * 1.7)
     each = step(shared, "coco", "sample")["multiply_adds"] / 30000
-    assert soa["multiply_adds"] == pytest.approx(607560 * each)
+    assert extra["multiply_adds"] == pytest.approx((various + 607560) * each)
     world = PARAMS["sampling"]["soa_captions"] * PARAMS["sampling"]["soa_images"]
-    assert step(shared, "sceneworld", "extra_samples")["work"].startswith(f"at most {len(sceneworld.CATEGORIES) * world:,} images")
-    assert "extra_samples" not in [each["step"] for each in planned(shared, "cub")["steps"]]
+    said = step(shared, "sceneworld", "extra_samples")["work"]
+    assert said.endswith(f"at most {len(sceneworld.CATEGORIES) * world:,} of captions that name an object")
+    assert step(shared, "cub", "extra_samples")["work"] == f"{various} images for diversity"  # it has no categories
 
 
 def test_yolo_is_counted_by_its_side(shared):
     """65.86 billion operations at 416 px, by its authors; 256 px are 0.379 of that."""
-    coco = plan.Planned("coco", "ours", 10)
-    metrics = coco.settings.block("metrics", Metrics)
-    assert coco.detector(metrics) == pytest.approx(65.86e9 / 2 * (256 / 416) ** 2)
-    assert coco.detector(metrics.model_copy(update={"detector": "evaluator"})) == 0
+    metrics = Settings("coco").block("metrics", Metrics)
+    assert judging.detector(metrics, 80) == pytest.approx(65.86e9 / 2 * (256 / 416) ** 2)
+    assert judging.detector(metrics.model_copy(update={"detector": "evaluator"}), 80) == 0
+    assert judging.detector(metrics, 0) == 0
+
+
+def test_judges_by_hand(shared):
+    """On COCO every sample passes DAMSM's image encoder and Inception, with one set of weights or with two; SOA's pass YOLO."""
+    found = plan.Planned("coco", "ours", 10)
+    metrics, encoder = found.settings.block("metrics", Metrics), found.whole["image encoder"]
+    assert metrics.fidelity == metrics.inception_score == FIDELITY
+    inceptions = 1 + metrics.fid_tv
+    work = step(shared, "coco", "metrics")
+    varied = PARAMS["sampling"]["diverse_captions"] * PARAMS["sampling"]["diverse_noises"]
+    judged = 30000 * (encoder["multiply_adds"] + inceptions * judging.INCEPTION) + varied * judging.INCEPTION
+    assert work["multiply_adds"] == pytest.approx(judged + 607560 * judging.detector(metrics, 80))
+    numbers = 30000 * 4 * (2048 + 1008 + 2048 * metrics.fid_tv + found.damsm.dimension)
+    assert work["memory"] > numbers + 4 * encoder["parameters"] + inceptions * judging.INCEPTION_WEIGHTS
+
+
+def test_every_step_that_computes_holds_memory(shared):
+    for dataset in ("cub", "coco", "birdworld"):
+        for each in planned(shared, dataset)["steps"]:
+            assert (each["memory"] > 0) == (each["step"] not in ("download", "render")), each
+
+
+@pytest.mark.parametrize("name", ["damsm", "evaluator", "features"])
+def test_what_a_training_step_keeps_grows_with_the_batch(name):
+    """It is more than the pictures. What DAMSM compares, each caption with each image, grows with the batch's square."""
+    kept, once = getattr(costs, f"{name}_kept"), PARAMS[name] | PARAMS["data"]["birdworld"].get(name, {})
+    count = kept(Settings("birdworld"))
+    assert count > 4 * once["batch"] * 3 * 32 * 32
+    doubled = PARAMS["data"]["birdworld"] | {name: once | {"batch": 2 * once["batch"]}}
+    write(PARAMS | {"data": {"birdworld": doubled}})
+    double = kept(Settings("birdworld"))
+    assert 2.2 * count < double < 4 * count if name == "damsm" else double == pytest.approx(2 * count, rel=0.02)
+
+
+def test_published_networks_are_not_trained():
+    assert costs.features_kept(Settings("cub")) == 0
+
+
+def test_files_of_unknown_size_are_named_and_not_counted(shared):
+    assert planned(shared, "cub")["unknown"] == ["captions"]
+    assert step(shared, "cub", "download")["work"].endswith(" + captions, size unknown")
+    total = plan.table(planned(shared, "cub")).splitlines()
+    assert next(line for line in total if line.startswith("all ")).split()[1:4] == ["+", "captions,", "size"]
+    assert planned(shared, "birdworld")["unknown"] == [] and "unknown" not in plan.table(planned(shared, "birdworld"))
+
+
+def test_a_file_that_is_here_is_measured(tmp_path):
+    captions = next(iter(judged for role, judged in links.archives_of(Settings("cub")).items() if role.endswith("captions")))
+    path = tmp_path / captions.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"captions")
+    assert amounts.archive_bytes(captions) == 8 and plan.Planned("cub", "ours", 10).unknown == []
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.txt").write_bytes(b"four")
+    (folder / "b.txt").write_bytes(b"two")
+    assert amounts.archive_bytes(Archive(path=str(folder))) == 7
+
+
+def test_scenes_of_archives_that_are_not_here_say_what_is_not_known():
+    found = amounts.counts(Settings("photoscenes"))
+    assert found.categories == 0 and found.known.endswith("categories, and with them SOA, not before its archives are here")
 
 
 def test_all_is_the_sum_and_the_largest(shared):
@@ -117,6 +183,12 @@ def test_a_training_step_by_hand():
     lazy = train_block(r1_gamma=1.0, r1_interval=15, damsm_weight=1.0)
     assert costs.step_multiply_adds(networks, lazy) == 3 * 100 + 8 * 30 + 3 * 30 / 15 + 2 * 7 + 1
     assert costs.step_multiply_adds(networks, train_block(r1_gamma=0.0, damsm_weight=0.0)) == 3 * 100 + 8 * 30 + 1
+    everywhere = train_block(r1_gamma=0.0, damsm_weight=1.0, damsm_stages="all")
+    assert costs.step_multiply_adds(networks, everywhere) == 3 * 100 + 8 * 30 + 2 * (2 * 7) + 1
+    own = train_block(r1_gamma=0.0, damsm_weight=0.0, neighbours="own")
+    assert costs.step_multiply_adds(networks | {"network of v": 9}, own, online=True) == 3 * 100 + 8 * 30 + 1 + 9
+    retrieved = train_block(r1_gamma=0.0, damsm_weight=0.0, neighbours="retrieved")
+    assert costs.step_multiply_adds(networks | {"network of v": 9}, retrieved, online=True) == 3 * 100 + 8 * 30 + 1
 
 
 def test_a_training_step_as_it_is_counted():
@@ -162,15 +234,15 @@ def test_training_memory_grows_with_the_batch_but_weights_do_not():
 
 
 def test_counts_come_from_what_is_there(tmp_path):
-    assert plan.counts(Settings("birdworld")) == (4000, 1000, 10, 0, "params.yaml")
-    assert plan.counts(Settings("cub"))[:3] == (8855, 2933, 10)
+    assert amounts.counts(Settings("birdworld")) == (4000, 1000, 10, 0, "params.yaml")
+    assert amounts.counts(Settings("cub"))[:3] == (8855, 2933, 10)
     with pytest.raises(InputError, match=r"`data.own` is not known yet; run `snakemake --cores all results/own/images`, or write"):
-        plan.counts(Settings("own"))
+        amounts.counts(Settings("own"))
     folder = tmp_path / "results/own/images"
     folder.mkdir(parents=True)
     rows = [{"captions": ["a"]}, {"captions": ["a", "b"]}]
     (folder / "index.json").write_text(json.dumps({"train": rows, "test": rows[:1], "categories": ["a", "b"]}))
-    assert plan.counts(Settings("own")) == (2, 1, 1.5, 2, "counted")
+    assert amounts.counts(Settings("own")) == (2, 1, 1.5, 2, "counted")
 
 
 def test_the_command_prints_a_table_or_the_same_as_json(shared):
