@@ -22,7 +22,7 @@ NANO: dict[str, dict[str, Any]] = {
 }
 INPUTS = ("images", "vocabulary", "damsm", "vgg", "features", "bank")
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["memgan.gan.train", "tests.trainings"])
+PRELOAD = ["memgan.gan.train", "tests.trainings"]
 
 
 class Trainings:
@@ -60,6 +60,7 @@ class Trainings:
 
     def started(self, run: str, **env: str) -> Any:
         """A training in a process of its own; what it says goes to `said`."""
+        CONTEXT.set_forkserver_preload(PRELOAD)  # heard at the first start only
         process = CONTEXT.Process(target=train, args=(self.root, self.arguments(run), self.log(run, env), env))
         process.start()
         return process

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from memgan.params.data import Images
 CHUNK = 8  # records that a process is given at a time
 LITTLE = 2**22  # bytes of raw data for which it is not worth to start processes
 AHEAD = 4  # chunks that wait for each process
+PREPROCESS = "memgan.data.preprocess"  # the step that each process takes for its main module
 CORES = "OMP_NUM_THREADS"  # what Snakemake, Slurm scripts and people say how many cores a job may use
 
 
@@ -82,18 +84,16 @@ def useful(files: Mapping[str, Path], processes: int) -> int:
 class Workers:
     """Processes that prepare records, a context; of one, the work is done here.
 
-    They come up while the caller reads the texts, which only it can do.
+    What they import is imported while the caller reads the texts, which only it can do.
     """
 
     def __init__(self, processes: int):
-        # spawned, not forked: a fork inherits locks that another thread may hold
-        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else None
+        self._pool = ProcessPoolExecutor(processes, mp_context=forks()) if processes > 1 else None
         self._processes = processes
 
     def __enter__(self) -> Self:
         if self._pool:
-            for _ in range(self._processes):
-                self._pool.submit(outcomes, [], None)  # a pool starts a process for each task that finds none idle
+            forkserver.ensure_running()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,6 +116,16 @@ class Workers:
                 yield from finished(*waiting.popleft())
         while waiting:
             yield from finished(*waiting.popleft())
+
+
+def forks() -> BaseContext:
+    """Processes are forked by a server, which imports once what all of them need.
+
+    It has no threads; a fork of this process would inherit locks that another of its threads may hold.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([PREPROCESS])
+    return context
 
 
 def finished(records: list[Record], future: Future[list[Outcome]]) -> Iterator[tuple[Record, Outcome]]:

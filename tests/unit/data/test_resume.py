@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,15 @@ def made(out: str, processes: int = 1) -> dict[str, bytes]:
     return bytes_of(f"{out}/images")
 
 
-def test_the_number_of_processes_changes_no_byte(monkeypatch):
+@pytest.fixture
+def own_server():
+    """Of the forks of this test: a process has one, and other tests' would have imported other things."""
+    forkserver._forkserver._stop()
+    yield
+    forkserver._forkserver._stop()
+
+
+def test_the_number_of_processes_changes_no_byte(monkeypatch, own_server):
     monkeypatch.setattr(prepare, "LITTLE", 0)
     monkeypatch.setattr(prepare, "CHUNK", 3)
     sources()
@@ -139,7 +148,7 @@ def test_another_state_is_not_gone_on_with_unless_only_the_limit_changed(monkeyp
 
 
 def test_a_killed_process_goes_on(monkeypatch, tmp_path):
-    images, captions = cub_members(700)
+    images, captions = cub_members(400)
     files = {"images": pack(Path("images.tgz"), images), "captions": pack(Path("captions.tgz"), captions)}
     write_params(Path(), CUB, {"size": 64, "short_side": 76})
     write_sources(Path("sources.json"), "cub", files)
