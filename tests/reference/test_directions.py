@@ -12,7 +12,7 @@ from memgan.data.worlds import birdworld
 from memgan.encoders.evaluator import load_evaluator, train
 from memgan.encoders.examples import Renderings
 from memgan.encoders.judges import Evaluator
-from memgan.metrics.judge import Pairs, Real, image_quality, text_image
+from memgan.metrics.judge import Pairs, Real, image_quality, inception_score, text_image
 from memgan.metrics.protocol import Protocol
 from memgan.metrics.reference import every_caption, load_reference, main
 from memgan.metrics.samples import RealImages
@@ -45,8 +45,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Protocol, Real]:
     folder = tmp_path_factory.mktemp("directions")
     world = World(folder, train=60, test=120, negatives=9)
     geometry, params = images_block(size=SIZE, short_side=SIZE), encoders.Evaluator(**TRAINING)
-    birds = WorldBlock(name="birdworld", train_images=1, test_images=1, side=48, pose=0.0)
-    source = Renderings(birds, geometry, params.images, params.batch, seed=0)
+    drawn = WorldBlock(name="birdworld", train_images=1, test_images=1, side=48, pose=0.0)
+    source = Renderings(drawn, geometry, params.images, params.batch, seed=0)
     torch.manual_seed(0)
     network = Evaluator(params.width, params.features, SIZE, source.heads)
     train(network, source, params, seed=0)
@@ -55,8 +55,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Protocol, Real]:
     artifacts.save_tensors(world.inputs.evaluator, network.state_dict(), said)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        main("birdworld", *vars(world.inputs).values(), folder / "reference.safetensors", folder / "real.json")
-        protocol = Protocol(Settings("birdworld"), world.inputs)
+        main(world.name, *vars(world.inputs).values(), folder / "reference.safetensors", folder / "real.json")
+        protocol = Protocol(Settings(world.name), world.inputs)
     return protocol, load_reference(folder / "reference.safetensors", protocol)[0]
 
 
@@ -66,7 +66,8 @@ def test_the_worse_the_images_the_worse_the_scores(judged: tuple[Protocol, Real]
     scores = []
     for share in (0.0, 0.3, 0.6, 1.0):
         passes = protocol.passes(Worse(images, share))
-        scores.append(image_quality(protocol, passes, real) | text_image(protocol, passes, pairs, real.sentences))
+        found = image_quality(protocol, passes, real) | text_image(protocol, passes, pairs, real.sentences)
+        scores.append(found | inception_score(protocol, passes))
     for name in ("FID", "KID"):
         values = [found[name]["value"] for found in scores]
         assert values == sorted(values), name
@@ -75,6 +76,7 @@ def test_the_worse_the_images_the_worse_the_scores(judged: tuple[Protocol, Real]
         values = [found[name]["value"] for found in scores]
         assert values[0] >= values[1] >= values[2] >= values[3], name
         assert values[0] > values[3], name
+    assert scores[0]["IS"]["value"] > scores[3]["IS"]["value"]
     accuracy = scores[0]["attribute accuracy"]
     assert accuracy["value"] > 2 * accuracy["chance"]
     blind = scores[-1]["attribute accuracy"]
@@ -88,12 +90,16 @@ def test_captions_of_other_images_score_at_chance(judged: tuple[Protocol, Real])
     order = np.random.default_rng(0).permutation(len(right.captions))
     # image i with somebody's caption, and with that caption's classmates excluded from the wrong ones
     wrong = Pairs(right.images, [right.rows[i] for i in order], [right.captions[i] for i in order])
+    # what a DAMSM that has learned would see in an image: what its captions say
+    told = protocol.sentences(right.captions).unflatten(0, (len(protocol.test), -1))
+    passes[protocol.damsm] = {"embedding": told.mean(dim=1)}
     found, own = (text_image(protocol, passes, pairs, real.sentences) for pairs in (wrong, right))
     n = found["R-precision"]["n"]
     chance = found["R-precision"]["chance"]
     assert chance == 10
     assert abs(found["R-precision"]["value"] - chance) < 4 * 100 * np.sqrt(0.1 * 0.9 / n) + 1
     assert abs(found["attribute accuracy"]["value"] - found["attribute accuracy"]["chance"]) < 6
+    assert own["R-precision"]["value"] > 2 * chance
     assert own["attribute accuracy"]["value"] > found["attribute accuracy"]["value"] + 15
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch_fidelity
 
+from memgan.artifacts import load_tensors, save_tensors
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds import sceneworld
@@ -155,8 +157,31 @@ def test_a_reference_of_another_protocol_is_refused(world: World, monkeypatch: p
     text = world.params_file.read_text().replace("metrics: {}", "metrics: {fid_tv: true}")
     other = world.folder / "other.yaml"
     other.write_text(text)
-    with pytest.raises(InputError, match="other extractors"):
+    with pytest.raises(InputError, match="other extractors; make it again"):
         load_reference(kept, Protocol(Settings(world.name, path=other), world.inputs))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "other"), [("seed: 0", "seed: 1", "seed"), ("real_images: 30000", "real_images: 9", "real_images")]
+)
+def test_a_reference_of_other_draws_is_refused(world: World, old: str, new: str, other: str) -> None:
+    kept, _ = refer(world)
+    params = world.folder / "other.yaml"
+    text = world.params_file.read_text()
+    assert old in text
+    params.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=f"made with other {other}; make it again"):
+        load_reference(kept, Protocol(Settings(world.name, path=params), world.inputs))
+
+
+def test_a_reference_of_another_evaluator_is_refused(world: World, tmp_path: Path) -> None:
+    """Its file differs, though its name is the same."""
+    kept, _ = refer(world)
+    tensors, written = load_tensors(world.inputs.evaluator)
+    other = tmp_path / "evaluator.safetensors"
+    save_tensors(other, {name: value * 1.5 for name, value in tensors.items()}, written)
+    with pytest.raises(InputError, match="made with other evaluator; make it again"):
+        load_reference(kept, Protocol(Settings(world.name), replace(world.inputs, evaluator=other)))
 
 
 def test_fid_tv_stands_beside_fid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

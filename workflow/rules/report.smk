@@ -62,6 +62,7 @@ rule sanity:
 
 rule ablations:
     input:
+        real=f"results/{config['ablations']['dataset']}/real.json",
         metrics=expand(
             "results/{dataset}/{run}/{seed}/metrics.json",
             dataset=config["ablations"]["dataset"],
@@ -91,7 +92,7 @@ rule ablations:
     shell:
         "PYTHONPATH=src python -m memgan.report.ablations "
         "--out {output.csv} --wide {output.md} --page {output.html} --pictures {output.figures} "
-        "--log {log} {input.metrics}"
+        "--log {log} {input.real} {input.metrics}"
 
 
 rule figures:

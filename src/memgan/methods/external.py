@@ -91,7 +91,7 @@ def read_records(path: Path, test: ImageFolder) -> dict[str, Record]:
     key = next((name for name in ("caption_id", "caption") if lines and name in lines[0]), None)
     if key is None or "image" not in lines[0]:
         raise InputError(f"{path}: it needs the columns `image` and `caption_id` or `caption`, and at least one line")
-    known = _captions(test, key)
+    known, shared = _captions(test, key)
     records: dict[str, Record] = {}
     for number, line in enumerate(lines, start=2):
         name, wanted = line["image"], line[key]
@@ -101,17 +101,21 @@ def read_records(path: Path, test: ImageFolder) -> dict[str, Record]:
         if wanted not in known:
             raise InputError(f"{path}: line {number}: no test image has the {key.replace('_', ' ')} {wanted!r}; mend the line")
         records[name] = {"index": len(records), "neighbour": None, **known[wanted]}
+    if unsure := sum(record[key] in shared for record in records.values()):
+        steps.log.info("%s: %d captions fit several test images; the first is taken, `caption_id` would tell", path, unsure)
     return records
 
 
-def _captions(test: ImageFolder, key: str) -> dict[str, Record]:
-    """Every test caption by its id or text; of equal texts the first one's image is taken."""
+def _captions(test: ImageFolder, key: str) -> tuple[dict[str, Record], set[str]]:
+    """Every test caption by its id or text, and those that several images have, for which the first one's record stands."""
     found: dict[str, Record] = {}
+    shared: set[str] = set()
     for row, entry in enumerate(test.rows):
         for j, caption in enumerate(entry["captions"]):
             record = {"row": row, "image_id": entry["id"], "caption": caption, "caption_id": f"{entry['id']}#{j}"}
-            found.setdefault(record[key], record)
-    return found
+            if found.setdefault(record[key], record)["row"] != row:
+                shared.add(record[key])
+    return found, shared
 
 
 def pack(shard: Path, source: Path, captions: Path, records: dict[str, Record], size: int) -> None:

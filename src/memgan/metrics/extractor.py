@@ -6,6 +6,7 @@
 `damsm:<data set>`         DAMSM's image encoder: global embeddings for R-precision
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,4 +144,4 @@ def extract(name: str, images: Dataset) -> dict[str, Tensor]:
     more = {"feature_extractor_weights_path": str(compat_weights())} if name == COMPAT else {}
     network = create_feature_extractor(name, list(outputs), cuda=cuda, verbose=False, **more)
     log.info("%s: one pass over %d %s", name, len(images), getattr(images, "name", "images"))  # type: ignore[arg-type]
-    return get_featuresdict_from_dataset(images, network, BATCH, cuda, save_cpu_ram=True, verbose=False)
+    return get_featuresdict_from_dataset(images, network, BATCH, cuda, save_cpu_ram=True, verbose=sys.stderr.isatty())

@@ -74,4 +74,5 @@ def objects(protocol: Protocol, images: Dataset, pairs: Pairs, passes: Passes | 
     if protocol.detector is None or not len(pairs.images):
         return {}
     found, named = protocol.found(images, passes), protocol.named(pairs.captions)
-    return soa.soa(found[pairs.images], named, protocol.detector, captions=len(set(pairs.captions)))
+    shown = {"captions": len(set(pairs.captions)), "images": len(set(pairs.images))}
+    return soa.soa(found[pairs.images], named, protocol.detector, **shown)

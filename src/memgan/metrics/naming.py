@@ -48,10 +48,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "cup": ("mug", "coffee cup"),
     "knife": ("knives",),
     "sandwich": ("sub sandwich",),
+    "cake": ("carrot cake", "cheese cake", "cheesecake"),
     "orange": ("orange slice", "sliced orange", "peeled orange"),
     "broccoli": ("broccoli floret",),
     "donut": ("doughnut",),
     "couch": ("sofa", "loveseat"),
+    "toilet": ("toilet bowl",),
     "potted plant": ("house plant", "houseplant", "plant in a pot"),
     "dining table": ("table", "kitchen table", "dinner table"),
     "tv": ("television", "tv screen", "tv set"),
@@ -69,6 +71,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "hair drier": ("hair dryer", "hairdryer", "blow dryer"),
     "toothbrush": ("tooth brush",),
 }  # fmt: skip
+ANIMALS = {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}  # whose babies are no people
 PLAIN = {"orange"}  # a colour far more often: its own name counts in the plural alone
 # phrases in which a category's word means something else
 NEUTRAL = (
@@ -76,6 +79,10 @@ NEUTRAL = (
     "bear hug", "dog house", "dog bed", "dog bowl", "dog food", "cat food", "horse shoe", "flower bed", "truck bed", "bed of",
     "mickey mouse", "ping pong table", "table cloth", "table tennis", "book shelf", "book case", "cup cake", "cake pan",
     "pizza box", "pizza cutter", "oven mitt", "phone booth", "tie dye", "tie dyed", "ball game", "ball park", "ball cap",
+    "couple of", "crowd of", "jet ski", "record player", "cd player", "dvd player", "music player", "media player",
+    "pancake batter", "cake batter", "coffee table", "pool table", "side table", "end table", "night table", "train car",
+    "cable car", "remote area", "remote location", "mouse pad", "tv stand", "toilet paper", "fork lift", "kite surfing",
+    "kite boarding", "apple computer", "apple logo", "apple store", "book bag",
 )  # fmt: skip
 Phrases = dict[tuple[str, ...], str | None]
 
@@ -107,6 +114,8 @@ def phrases_of(categories: Sequence[str]) -> Phrases:
             *before, last = words_of(phrase)
             forms = {plural(last)} if phrase in PLAIN else {last, plural(last)}
             phrases |= {(*before, form): category for form in forms}
+            if category in ANIMALS:
+                phrases |= {("baby", *before, form): category for form in forms}
     return phrases
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from memgan.artifacts import seed_of
+from memgan.artifacts import seed_of, sha256
 from memgan.data.download import local
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.grammar import ABSENT
@@ -56,6 +56,7 @@ class Protocol:
 
     def __init__(self, settings: Settings, inputs: Inputs):
         dataset = self.dataset = settings.dataset
+        self.inputs = inputs
         self.params, self.seed = settings.block("metrics", Metrics), settings.value("seed")
         self.images, self.damsm_block = settings.block("images", Images), settings.block("damsm", Damsm)
         source = settings.source()
@@ -66,17 +67,16 @@ class Protocol:
         self.evaluator, self.damsm = f"evaluator:{dataset}", f"damsm:{dataset}"
         self.fidelity = self._name(self.params.fidelity)
         self.scorer = self._name(self.params.inception_score)
-        self._load(inputs)
+        self._load()
 
     def _name(self, kind: str) -> str:
         return self.evaluator if kind == "evaluator" else kind
 
-    def _load(self, inputs: Inputs) -> None:
-        vocabulary = Vocabulary.load(inputs.vocabulary)
-        self.vocabulary = vocabulary
-        self.text, image = load_damsm(inputs.damsm, self.damsm_block, self.images, vocabulary)
+    def _load(self) -> None:
+        self.vocabulary = Vocabulary.load(self.inputs.vocabulary)
+        self.text, image = load_damsm(self.inputs.damsm, self.damsm_block, self.images, self.vocabulary)
         extractor.register(self.damsm, image)
-        judge = load_evaluator(inputs.evaluator)
+        judge = load_evaluator(self.inputs.evaluator)
         self.heads: Mapping[str, Sequence[str]] = judge.heads
         extractor.register(self.evaluator, judge)
         if self.params.fid_tv:
@@ -110,7 +110,13 @@ class Protocol:
     def signature(self) -> dict[str, Any]:
         """What a reference must have been made with to be comparable."""
         texts = hashlib.sha256("\n".join(self.captions.texts).encode()).hexdigest()
-        return {"extractors": self.extractors, "captions": texts}
+        drawn = {"seed": self.seed, "real_images": self.params.real_images}
+        return {"extractors": self.extractors, "captions": texts, **drawn, **self._digests}
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        files = {"images": self.inputs.images / "index.json", "evaluator": self.inputs.evaluator, "damsm": self.inputs.damsm}
+        return {role: sha256(path) for role, path in files.items()}
 
     def passes(self, images: Dataset, only: Sequence[str] | None = None) -> Passes:
         """Each extractor (or those of `only`) once over the images."""

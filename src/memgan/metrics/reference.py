@@ -45,7 +45,7 @@ def main(
     found = _real(protocol, tested)
     inputs = {"images": images, "vocabulary": vocabulary, "damsm": damsm, "evaluator": evaluator}
     written = manifest(STEP, {"metrics": protocol.params.model_dump()}, inputs, protocol.seed)
-    save_tensors(out, _tensors(found, protocol.features(trained)), written | protocol.signature)
+    save_tensors(out, _tensors(found, protocol.features(trained)), written | {"signature": protocol.signature})
     some = draw(len(training), protocol.params.real_images, protocol.seed, "training images")
     pairs = every_caption(protocol, rows)
     scores = image_quality(protocol, trained, found, some) | inception_score(protocol, tested)
@@ -75,8 +75,8 @@ def load_reference(path: Path, protocol: Protocol) -> tuple[Real, Tensor]:
     Raises InputError if they come from another protocol than `protocol`.
     """
     tensors, written = load_tensors(path)
-    if {name: written.get(name) for name in protocol.signature} != protocol.signature:
-        raise InputError(f"{path}: made with other extractors or captions; make it again: `snakemake --cores all {path}`")
+    if other := [name for name, value in protocol.signature.items() if written.get("signature", {}).get(name) != value]:
+        raise InputError(f"{path}: made with other {', '.join(other)}; make it again: `snakemake --cores all {path}`")
     theirs = fidelity.statistics_of(tensors, "test_torchvision") if protocol.params.fid_tv else None
     real = Real(tensors["test.features"], fidelity.statistics_of(tensors, "test"), theirs, tensors["captions.sentences"])
     return real, tensors["train.features"]

@@ -12,8 +12,7 @@ def soa(found: np.ndarray, named: np.ndarray, extractor: str, **more: Any) -> di
 
     `found` bool [n, C]: the detector sees category c in image i; `named` bool [n, C]: the caption of image i names it. An image
     whose caption names several categories counts once for each. C is the mean over the categories that any caption names, I over
-    all pairs of an image and a named category. Empty if no caption names a category. `more` is said of
-    both.
+    all pairs of an image and a named category. Empty if no caption names a category. `more` is said of both.
     """
     pairs = named.sum(axis=0)  # [C]
     if not pairs.sum():

@@ -1,6 +1,7 @@
-"""Step: the ablations' table (CSV, Markdown, HTML) and its figure: every run beside `ours`, several seeds (SPEC 13).
+r"""Step: the ablations' table (CSV, Markdown, HTML) and its figure: every run beside `ours`, several seeds (SPEC 13).
 
-python -m memgan.report.ablations --out ablations.csv --wide ablations.md --page ablations.html --pictures folder metrics.json ...
+python -m memgan.report.ablations --out ablations.csv --wide ablations.md --page ablations.html --pictures folder \
+  real.json metrics.json ...
 """
 
 import csv
@@ -14,9 +15,9 @@ from typer import Argument, Option
 from memgan import steps
 from memgan.artifacts import atomic_folder, write_text
 from memgan.report.bars import bars_figure
-from memgan.report.compared import CLAIMS, JUDGED, Claim, Run, base_of, claims, difference, read_runs, words
+from memgan.report.compared import CLAIMS, JUDGED, Claim, Run, Scores, base_of, claims, difference, read_scores, words
 from memgan.report.markdown import page, table
-from memgan.report.rows import number
+from memgan.report.rows import REAL, number
 from memgan.report.style import save, styled
 from memgan.report.wide import shown
 
@@ -35,32 +36,39 @@ COLUMNS = (
     "low",
     "high",
 )
+REAL_OF = "FID of training images, else test images"
 SHOWN = ("FID", "IS", "R-precision", "SOA-C", "SOA-I", "attribute accuracy", "copy ratio")
 
 
 def main(
-    scores: Annotated[list[Path], Argument(help="metrics.json of each run and seed, in the order of the rows")],
+    scores: Annotated[list[Path], Argument(help="real.json; metrics.json of each run and seed, in the order of the rows")],
     out: Annotated[Path, Option(help="tidy table, CSV")],
     wide: Annotated[Path, Option(help="tables to read, Markdown")],
     html: Annotated[Path, Option("--page", help="the same, HTML")],
     pictures: Annotated[Path, Option(help="folder of the figure")],
 ) -> None:
     """Writes the ablations."""
-    runs = read_runs(scores)
-    text = markdown(runs)
+    runs, real = read_scores(scores)
+    text = markdown(runs, real)
     with styled(), atomic_folder(pictures) as folder:
-        save(bars_figure(runs), folder, "ablations")
+        save(bars_figure(runs, real), folder, "ablations")
     write_text(html, page(text))
     write_text(wide, text)
-    write_text(out, to_csv(runs))
+    write_text(out, to_csv(runs, real))
     steps.log.info("ablations: %d runs with seeds %s", len(runs), ", ".join(map(str, runs[0].scores)))
 
 
-def to_csv(runs: Sequence[Run]) -> str:
-    """One row a run and metric: mean and std over seeds, each seed's value, and the paired difference run - ours."""
+def to_csv(runs: Sequence[Run], real: Scores) -> str:
+    """One row a run and metric: mean and std over seeds, each seed's value, and the paired difference run - ours.
+
+    Before them the real images, which have neither seeds nor a difference.
+    """
     base, text = base_of(runs), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
+    for metric, found in real.items():
+        known = [REAL, "", base.dataset, metric, number(found["value"]), "", "", ""]
+        writer.writerow([*known, found["n"], found["extractor"], "", "", ""])
     for run in runs:
         first = next(iter(run.scores.values()))
         for metric in (metric for metric in first if run.values(metric)):
@@ -77,7 +85,7 @@ def _or_empty(value: float | None) -> str:
     return "" if value is None else number(value)
 
 
-def markdown(runs: Sequence[Run]) -> str:
+def markdown(runs: Sequence[Run], real: Scores) -> str:
     """The claims, all runs, and how to read them."""
     base = base_of(runs)
     metrics = [metric for metric in SHOWN if base.values(metric)]
@@ -94,7 +102,7 @@ def markdown(runs: Sequence[Run]) -> str:
         "describes and does not rank."
     )
     parts = ["# Ablations", "", about, "", reading, "", "## The paper's claims", ""]
-    parts += [*_claims(claims(list(runs))), "", f"## All runs: {', '.join(metrics)}", "", *_values(runs, metrics)]
+    parts += [*_claims(claims(list(runs))), "", f"## All runs: {', '.join(metrics)}", "", *_values(runs, real, metrics)]
     parts += ["", f"## Difference to `{base.name}`, seed by seed", "", *_differences(runs, metrics)]
     return "\n".join([*parts, "", *_extractors(base, metrics)]) + "\n"
 
@@ -129,9 +137,10 @@ def _ends(claim: Claim) -> str:
     return f"{_signed(claim.metric, gain.low)} to {_signed(claim.metric, gain.high)}"
 
 
-def _values(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
+def _values(runs: Sequence[Run], real: Scores, metrics: Sequence[str]) -> list[str]:
     base = base_of(runs)
-    lines = [[f"`{run.name}`", words(run, base), *(_mean(run, metric) for metric in metrics)] for run in runs]
+    lines = [[REAL, REAL_OF, *(shown(m, real[m]["value"]) if m in real else "-" for m in metrics)]] if real else []
+    lines += [[f"`{run.name}`", words(run, base), *(_mean(run, metric) for metric in metrics)] for run in runs]
     return table(["Run", "Differs by", *metrics], lines, left=2)
 
 

@@ -1,4 +1,4 @@
-"""Step: the figure of queries with the neighbours that each retrieval strategy finds (SPEC 13).
+"""Step: figures of queries with the neighbours that each retrieval strategy finds (SPEC 13).
 
 python -m memgan.report.examples --dataset D --images ... --scores retrieval.json --out retrieval
 """
@@ -17,13 +17,14 @@ from memgan.errors import InputError
 from memgan.params.data import Images
 from memgan.params.load import Settings
 from memgan.report.pictures import LINE, MARGIN, Sheet, shortened
-from memgan.report.style import COLOURS, WIDTH, save, styled
+from memgan.report.style import COLOURS, SMALLEST, save, styled
 
-HEAD, FOOT = 0.42, 0.05  # inches
-OWN = 1.15  # inches, the query's own image and the lines under it
-PICTURE, GAP = 0.52, 0.035  # inches
-COLUMNS = 2  # of strategies beside the own image
-FRAME, WIDE = COLOURS[3], 1.8  # where all that the caption says is true of the image; points
+PER_FIGURE = 2  # queries, as many as fit a page
+HEAD, FOOT = 0.48, 0.05  # inches
+OWN = 0.62  # inches of the query's own image, which its caption stands beside
+PICTURE, GAP = 0.5, 0.03  # inches
+NAME = 0.78  # inches of a strategy's name, to the left of its neighbours
+FRAME, WIDE = COLOURS[3], 1.6  # where all that the caption says is true of the image; points
 SAID = {
     "sentence_sentence": "sentence with sentences",
     "words_words": "words with words",
@@ -38,59 +39,54 @@ def main(
     dataset: Annotated[str, Option(help="entry under `data` of params.yaml")],
     images: Annotated[Path, Option(help="preprocessed images, a folder")],
     scores: Annotated[Path, Option(help="what the strategies found, JSON")],
-    out: Annotated[Path, Option(help="folder of the figure")],
+    out: Annotated[Path, Option(help="folder of the figures")],
 ) -> None:
     """Draws test captions with the neighbours that each strategy finds."""
     size, content = Settings(dataset).block("images", Images).size, read_json(scores)
     if not isinstance(content, dict) or "examples" not in content:
         raise InputError(f"{scores}: this holds no examples; delete it and run again")
+    train, test, found = ImageFolder(images, "train"), ImageFolder(images, "test"), content["examples"]
     with styled(), atomic_folder(out) as folder:
-        figure = examples_figure(content["examples"], ImageFolder(images, "train"), ImageFolder(images, "test"), size)
-        save(figure, folder, "neighbours")
-    steps.log.info("examples: %d queries in %s", len(content["examples"]), out)
+        for number, start in enumerate(range(0, len(found), PER_FIGURE), start=1):
+            save(examples_figure(found[start : start + PER_FIGURE], train, test, size), folder, f"neighbours_{number}")
+    steps.log.info("examples: %d queries in %s", len(found), out)
 
 
 def examples_figure(examples: list[dict[str, Any]], train: ImageFolder, test: ImageFolder, size: int) -> Figure:
-    """One block a query: its caption and own image, and the neighbours of each strategy, framed by whether the caption holds."""
-    strategies = [name for name in (examples[0]["neighbours"] if examples else {}) if name != "oracle"]
-    height = _block_height(len(strategies))
+    """One block a query: its caption and own image, and a row of neighbours a strategy, framed where all of the caption holds."""
+    strategies = [name for name in examples[0]["neighbours"] if name != "oracle"]
+    height = OWN + 1.5 * LINE + len(strategies) * _row_height() + 0.08
     judged = any("said" in one for example in examples for found in example["neighbours"].values() for one in found)
-    lines = [
-        "first: the image that the caption describes, which is not in the memory; others: the nearest in the memory, with scores"
-    ]
-    lines += ["in brackets: how many of the attributes that the caption mentions are true; frame: all are"] if judged else []
+    lines = ["on top: the image described, which is not in the memory", "rows: the nearest in the memory, with their scores"]
+    lines += ["in brackets: mentioned attributes that are true; frame: all are"] if judged else []
     sheet = Sheet(HEAD + len(examples) * height + FOOT, "\n".join(lines))
     for place, example in enumerate(examples):
         top = HEAD + place * height
-        sheet.picture(MARGIN, top + 1.3 * LINE, OWN, test.centre(example["row"], size))
-        sheet.text(MARGIN + OWN / 2, top + 1.3 * LINE + OWN + 0.4 * LINE, shortened(example["caption"], 24, 5), 6)
-        for number, strategy in enumerate(strategies):
-            row, column = divmod(number, COLUMNS)
-            x = MARGIN + OWN + 0.25 + column * (WIDTH - OWN - 0.25) / COLUMNS
-            _strategy(sheet, x, top + row * _row_height(), strategy, example["neighbours"][strategy], train, size)
+        sheet.picture(MARGIN, top, OWN, test.centre(example["row"], size))
+        caption = shortened(example["caption"], 56, 4)
+        sheet.axes.text(2 * MARGIN + OWN, top + OWN / 2, caption, ha="left", va="center", fontsize=7, style="italic")
+        for row, strategy in enumerate(strategies):
+            y = top + OWN + LINE + row * _row_height()
+            _strategy(sheet, y, strategy, example["neighbours"][strategy], train, size)
     return sheet.done()
 
 
 def _row_height() -> float:
-    return PICTURE + 3.1 * LINE
+    return PICTURE + 1.6 * LINE
 
 
-def _block_height(strategies: int) -> float:
-    """Of a query: its strategies in rows, or its own image with the caption, whichever is higher."""
-    return max(-(-strategies // COLUMNS) * _row_height(), OWN + 7 * LINE) + 0.12
-
-
-def _strategy(sheet: Sheet, x: float, y: float, name: str, found: list[dict[str, Any]], train: ImageFolder, size: int) -> None:
-    """A strategy's name, and under it its neighbours, best first."""
-    sheet.axes.text(x, y, SAID.get(name, name), ha="left", va="top", fontsize=6.5, fontweight="bold")
+def _strategy(sheet: Sheet, y: float, name: str, found: list[dict[str, Any]], train: ImageFolder, size: int) -> None:
+    """A strategy's name, and beside it its neighbours, best first."""
+    said = shortened(SAID.get(name, name), 14, 4)
+    sheet.axes.text(MARGIN, y + PICTURE / 2, said, ha="left", va="center", fontsize=SMALLEST, fontweight="bold")
     for rank, one in enumerate(found):
-        left, top = x + rank * (PICTURE + GAP), y + 1.3 * LINE
-        sheet.picture(left, top, PICTURE, train.centre(one["row"], size))
+        left = MARGIN + NAME + rank * (PICTURE + GAP)
+        sheet.picture(left, y, PICTURE, train.centre(one["row"], size))
         if one.get("said") and one["holds"] == one["said"]:
-            sheet.axes.add_patch(Rectangle((left, top), PICTURE, PICTURE, fill=False, edgecolor=FRAME, linewidth=WIDE))
+            sheet.axes.add_patch(Rectangle((left, y), PICTURE, PICTURE, fill=False, edgecolor=FRAME, linewidth=WIDE))
         words = [] if name == "random" else [f"{one['score']:.2f}"]
         words += [f"({one['holds']}/{one['said']})"] if "said" in one else []
-        sheet.text(left + PICTURE / 2, top + PICTURE + 0.4 * LINE, " ".join(words), 5)
+        sheet.text(left + PICTURE / 2, y + PICTURE + 0.3 * LINE, " ".join(words))
 
 
 if __name__ == "__main__":

@@ -47,8 +47,9 @@ def main(
     with styled(), atomic_folder(out) as folder:
         save(samples_figure(found, neighbour), folder, "samples")
         save(curves_figure(curves), folder, "curves")
-        if metrics and (bars := read_json(metrics).get("histograms", {}).get("copy check")):
-            save(copy_figure(bars), folder, "copy")
+        scored = read_json(metrics) if metrics else {}
+        if bars := scored.get("histograms", {}).get("copy check"):
+            save(copy_figure(bars, scored["metrics"]["copy ratio"]["extractor"]), folder, "copy")
         if variations:
             save(diversity_figure(Samples([variations]), neighbour), folder, "diversity")
     steps.log.info("figures: %s", ", ".join(sorted(path.name for path in out.iterdir())))
@@ -88,14 +89,14 @@ def curves_figure(path: Path) -> Figure:
     return figure
 
 
-def copy_figure(bars: dict[str, Any]) -> Figure:
+def copy_figure(bars: dict[str, Any], extractor: str) -> Figure:
     """How far samples are from their retrieved images, beside how far they are from random ones."""
     edges = np.array(bars["edges"])
     figure, axis = plt.subplots(figsize=(COLUMN, 2.2), layout="constrained")
     for name, words in (("retrieved", "to the retrieved image"), ("random", "to a random image of the bank")):
         share = np.array(bars[name]) / max(1, sum(bars[name]))
         axis.stairs(100 * share, edges, fill=True, alpha=0.5, label=words)
-    axis.set(xlabel="distance of a sample in the extractor's features", ylabel="% of samples", xlim=_filled(bars))
+    axis.set(xlabel=f"distance of a sample in the features of {extractor}", ylabel="% of samples", xlim=_filled(bars))
     axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)
     return figure
 

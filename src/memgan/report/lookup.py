@@ -112,7 +112,7 @@ def contact_sheet(found: dict[str, Any], finder: Finder) -> Figure:
     side, height = cell - 2 * MARGIN, cell + (LINES + 0.8) * LINE
     heading = shortened(found["caption"], 90, 2)
     top = HEAD + LINE * (1 + heading.count("\n"))
-    sheet = Sheet(top + height * -(-many // COLUMNS), f"{heading}\n{found['strategy']}")
+    sheet = Sheet(top + height * -(-many // COLUMNS), f"{heading}\n{found['strategy']}", WIDTH)
     shift = (WIDTH - columns * cell) / 2
     for place, one in enumerate(found["neighbours"]):
         row, column = divmod(place, COLUMNS)

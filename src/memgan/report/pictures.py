@@ -10,11 +10,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from memgan.metrics.samples import Samples
-from memgan.report.style import WIDTH
+from memgan.report.style import COLUMN, SMALLEST
 
-COUNT, COLUMNS = 32, 4  # pairs of sample and retrieved image
-LETTERS, LINES = 38, 3  # a caption under a pair
-ROWS, SHOWN = 8, 9  # captions of the diversity figure, and samples of each
+COUNT, COLUMNS = 12, 2  # pairs of sample and retrieved image
+LETTERS, LINES = 36, 3  # a caption under a pair
+ROWS, SHOWN = 8, 5  # captions of the diversity figure, and samples of each
+ACROSS = 72  # letters of a line as wide as a column
 MARGIN, LINE = 0.06, 0.105  # inches: between pictures, from one line of text to the next
 CRISP = 128  # px to which a smaller picture is enlarged
 HEAD = 0.24  # inches of a figure's heading
@@ -24,10 +25,10 @@ Neighbour = Callable[[dict[str, Any]], np.ndarray]  # a sample's record -> its r
 class Sheet:
     """A page in inches from its upper left corner, on which pictures and lines of text are laid. One axes: many are slow."""
 
-    def __init__(self, height: float, heading: str):
-        self.figure = plt.figure(figsize=(WIDTH, height))
+    def __init__(self, height: float, heading: str, width: float = COLUMN):
+        self.figure = plt.figure(figsize=(width, height))
         self.axes = self.figure.add_axes((0, 0, 1, 1))
-        self.text(WIDTH / 2, MARGIN, heading, 8)
+        self.text(width / 2, MARGIN, heading, 7)
 
     def picture(self, x: float, y: float, side: float, image: np.ndarray) -> None:
         """A square picture whose upper left corner is (x, y); small ones are enlarged here, since PDF viewers would blur them."""
@@ -35,7 +36,7 @@ class Sheet:
         enlarged = image.repeat(times, axis=0).repeat(times, axis=1)
         self.axes.imshow(enlarged, interpolation="none", extent=(x, x + side, y + side, y), aspect="auto")
 
-    def text(self, x: float, y: float, text: str, size: float) -> None:
+    def text(self, x: float, y: float, text: str, size: float = SMALLEST) -> None:
         """Centred lines whose upper edge is y."""
         self.axes.text(x, y, text, ha="center", va="top", fontsize=size, linespacing=1.15)
 
@@ -59,7 +60,7 @@ def spread(captions: Sequence[str], count: int = COUNT) -> list[int]:
 def samples_figure(samples: Samples, neighbour: Neighbour) -> Figure:
     """Pairs of a sample (left) and the image that was retrieved for its caption (right), the caption below."""
     chosen = spread([record["caption"] for record in samples.records])
-    cell = WIDTH / COLUMNS
+    cell = COLUMN / COLUMNS
     side = (cell - 3 * MARGIN) / 2
     height = side + (LINES + 0.8) * LINE + MARGIN
     sheet = Sheet(HEAD + height * -(-len(chosen) // COLUMNS), "left: sample; right: image retrieved for its caption")
@@ -68,7 +69,7 @@ def samples_figure(samples: Samples, neighbour: Neighbour) -> Figure:
         x, y, record = column * cell + MARGIN, HEAD + row * height, samples.records[index]
         sheet.picture(x, y, side, samples.image(index))
         sheet.picture(x + side + MARGIN / 2, y, side, neighbour(record))
-        sheet.text(x + side + MARGIN / 4, y + side + 0.3 * LINE, shortened(record["caption"]), 5.8)
+        sheet.text(x + side + MARGIN / 4, y + side + 0.3 * LINE, shortened(record["caption"]))
     return sheet.done()
 
 
@@ -88,11 +89,12 @@ def diversity_figure(samples: Samples, neighbour: Neighbour) -> Figure:
     for index, record in enumerate(samples.records):
         groups.setdefault(record["caption_id"], []).append(index)
     chosen = [list(groups.values())[i] for i in spread([samples.records[group[0]]["caption"] for group in groups.values()], ROWS)]
-    side = (WIDTH - 4 * MARGIN) / (SHOWN + 1) - MARGIN
-    height = side + 2 * LINE + MARGIN
-    sheet = Sheet(HEAD + height * len(chosen), "first: image retrieved for the caption; others: samples, only the noise differs")
+    side = (COLUMN - 4 * MARGIN) / (SHOWN + 1) - MARGIN
+    height = side + 3 * LINE + MARGIN
+    top = HEAD + LINE
+    sheet = Sheet(top + height * len(chosen), "first: image retrieved for the caption;\nothers: samples, only the noise differs")
     for row, members in enumerate(chosen):
-        _row(sheet, HEAD + row * height, side, members, samples, neighbour)
+        _row(sheet, top + row * height, side, members, samples, neighbour)
     return sheet.done()
 
 
@@ -101,4 +103,4 @@ def _row(sheet: Sheet, y: float, side: float, members: Sequence[int], samples: S
     sheet.picture(MARGIN, y, side, neighbour(record))
     for place, index in enumerate(members[:SHOWN], start=1):
         sheet.picture(3 * MARGIN + place * (side + MARGIN), y, side, samples.image(index))
-    sheet.text(WIDTH / 2, y + side + 0.3 * LINE, shortened(record["caption"], 120, 1), 6)
+    sheet.text(COLUMN / 2, y + side + 0.3 * LINE, shortened(record["caption"], ACROSS, 2))

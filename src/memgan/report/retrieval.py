@@ -107,8 +107,9 @@ def _section(content: dict[str, Any], figures: Path | None, home: Path) -> str:
         mine = {(row["metric"], row["captions"]): row for row in rows if row["strategy"] == strategy}
         lines.append([f"`{strategy}`", *[_cell(mine.get(head)) for head in heads]])
     size = f"{resolved['images']} images with {resolved['texts']} captions in the bank, seed {resolved['seed']}."
-    picture = [f"\n![Queries with their neighbours]({(figures / 'neighbours.png').relative_to(home)})"] if figures else []
-    return "\n".join([f"## {resolved['dataset']}\n", f"{size}\n", *table(["strategy", *titles], lines), *picture, ""])
+    found = sorted(figures.glob("neighbours_*.png")) if figures else []
+    pictures = [f"\n![Queries with their neighbours]({path.relative_to(home)})" for path in found]
+    return "\n".join([f"## {resolved['dataset']}\n", f"{size}\n", *table(["strategy", *titles], lines), *pictures, ""])
 
 
 def _span(counts: Sequence[int] | set[int]) -> str:

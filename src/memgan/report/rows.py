@@ -14,6 +14,7 @@ COLUMNS = ("method", "dataset", "metric", "value", "std", "n", "source", "extrac
 PUBLISHED, MEASURED = "published", "measured"
 REAL, READER = "Real Images", "Ideal reader of the captions"
 CHANCE, BLIND = "Chance", "Best guess without the caption"
+GUESS = {"blind": "none: most frequent in training", "chance": "none: chance"}
 DECIMALS = 6
 Row = dict[str, str]
 
@@ -54,17 +55,19 @@ def _limits(whose: Row, content: Mapping[str, Any]) -> list[Row]:
     ceilings = content.get("ceilings", {})
     rows = [_measured(whose | {"method": READER}, name, found) for name, found in ceilings.items()]
     for method, key, scores in ((BLIND, "blind", ceilings), (CHANCE, "chance", content["metrics"])):
+        known = whose | {"method": method, "extractor": GUESS[key], "source": MEASURED}
         for name, found in scores.items():
             if key in found:
-                value = number(found[key])
-                rows.append(_row(**whose | {"method": method}, metric=name, value=value, n=str(found["n"]), source=MEASURED))
+                rows.append(_row(**known, metric=name, value=number(found[key]), n=str(found["n"])))
     return rows
 
 
 def _measured(whose: Row, metric: str, found: Mapping[str, Any]) -> Row:
     said = {"n_real": "against {} real test images", "negatives": "{:g} wrong captions", "splits": "{} splits"}
     said |= {"subset": "subsets of {}", "neighbours": "k {}", "categories": "{} categories", "classes": "{} classes"}
-    said |= {"groups": "{} groups", "captions": "{} captions"}
+    said |= {"groups": "{} groups", "captions": "{} captions", "images": "{} images"}
+    if whose["method"] == REAL:
+        said["n_real"] = "training images against {} real test images"
     note = "; ".join(words.format(found[key]) for key, words in said.items() if key in found)
     std = "" if found["std"] is None else number(found["std"])
     values = {"value": number(found["value"]), "std": std, "n": str(found["n"]), "extractor": found["extractor"]}

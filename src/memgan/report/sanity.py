@@ -25,6 +25,8 @@ COLUMNS = ("dataset", "seed", "metric", "real", "ours", "untrained", "ratio", "c
 ABOUT = (
     "Scores must tell good from bad: real test images before our samples, and those before the samples of a generator that was "
     "never trained. `ratio` is untrained over ours for FID and KID, ours over untrained for the others: above 1 if training helped."
+    " R-precision's judge is the DAMSM that our generator was trained to please, as in the paper, so that ours may stand above "
+    "real images there; attribute accuracy and SOA ask an evaluator that it never met."
 )
 
 
@@ -64,6 +66,10 @@ def main(
     write_text(html, page(text))
     write_text(wide, text)
     write_text(out, to_csv(found))
+    for check in (check for check in found if not check.in_order):
+        values = (shown(check.metric, part["value"]) for part in (check.real, check.ours, check.untrained))
+        said = "sanity: %s, seed %d: %s is out of order: real images %s, ours %s, untrained %s"
+        steps.log.warning(said, check.dataset, check.seed, check.metric, *values)
     steps.log.info("sanity: %d of %d checks in order", sum(check.in_order for check in found), len(found))
 
 

@@ -12,8 +12,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 # Inches; figures are drawn at the size at which they are read.
-WIDTH = 7.2  # the text of a page: figures of many pictures
-COLUMN = 3.5  # one of its two columns: charts
+WIDTH = 7.2  # the text of a page
+COLUMN = 3.5  # one of its two columns
+SMALLEST = 6  # points of the smallest type
 DPI = 200
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#a463f2", "#9c6b4e")
 SETTINGS = {

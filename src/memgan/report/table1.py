@@ -65,7 +65,9 @@ def refuse_doubles(rows: list[dict[str, str]]) -> None:
         key = (row["method"], row["dataset"], row["seed"], row["metric"])
         if key in seen:
             where = f"{row['dataset']}, seed {row['seed']}"
-            raise InputError(f"table 1: two runs are called {row['method']!r} on {where}; give them other names under `runs`")
+            raise InputError(
+                f"table 1: two runs are called {row['method']!r} on {where}; give them other names under `runs` or `methods`"
+            )
         seen.add(key)
 
 

@@ -18,6 +18,12 @@ NOT_COMPARABLE = (
     "Values of different extractors can't be compared. Those called `evaluator:` or `damsm:` were trained here on the data set "
     "that they judge: no value of theirs stands beside one of another data set, or a published one."
 )
+OF_REAL = (
+    f"{REAL}: FID, KID, precision and recall are those of the training images, which are of other classes than the test images "
+    "where the split keeps classes apart; all other scores are the test images' own. R-precision is judged by the DAMSM that the "
+    "generator was trained to please, as in the paper, so that generated images may stand above real ones; no generator has met "
+    "the evaluator."
+)
 LIMITS = (READER, BLIND, CHANCE)
 EXPLAINED = (
     f"{READER}: sees every attribute of the picture, takes the most telling of the captions that hold of it, and guesses what the "
@@ -110,20 +116,22 @@ def _protocol(rows: Sequence[Row], metrics: Iterable[str]) -> list[str]:
     for metric in metrics:
         scored = [row for row in rows if row["metric"] == metric and row["method"] not in LIMITS]
         real, rest = [row for row in scored if row["method"] == REAL], [row for row in scored if row["method"] != REAL]
-        lines.append(
-            [metric, *(_distinct(scored, key) for key in ("extractor", "note")), _distinct(rest, "n"), _distinct(real, "n")]
-        )
-    head = ["Metric", "Extractor", "Protocol", "n", f"n of {REAL}"]
+        theirs, ours = _distinct(real, "note"), _distinct(rest, "note")
+        of_real = "the same" if theirs == ours and real else theirs
+        lines.append([metric, _distinct(scored, "extractor"), ours, of_real, _distinct(rest, "n"), _distinct(real, "n")])
+    head = ["Metric", "Extractor", "Protocol", f"Protocol of {REAL}", "n", f"n of {REAL}"]
     return [
         "Protocol:",
         "",
-        *table(head, lines, left=3),
+        *table(head, lines, left=4),
+        "",
+        OF_REAL,
         *(["", EXPLAINED] if any(row["method"] == READER for row in rows) else []),
     ]
 
 
 def _distinct(rows: Sequence[Row], key: str) -> str:
-    return ", ".join(dict.fromkeys(row[key] for row in rows if row[key])) or "-"
+    return " or ".join(dict.fromkeys(row[key] for row in rows if row[key])) or "-"
 
 
 def _find(rows: Iterable[Row], **wanted: str) -> Row | None:

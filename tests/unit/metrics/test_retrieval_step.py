@@ -90,7 +90,9 @@ def test_table_and_figure(here, monkeypatch):
         table.main(files, root / "retrieval.csv", root / "retrieval.md")
         contents.append({path: path.read_bytes() for path in [*figure.iterdir(), root / "retrieval.csv", root / "retrieval.md"]})
     assert contents[0] == contents[1]
-    assert {path.name for path in figure.iterdir()} == {"neighbours.pdf", "neighbours.png"}
+    count = -(-len(content["examples"]) // examples.PER_FIGURE)
+    names = {f"neighbours_{number}.{kind}" for number in range(1, count + 1) for kind in ("pdf", "png")}
+    assert count > 1 and {path.name for path in figure.iterdir()} == names
     with (root / "retrieval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     timed = {row["strategy"]: row for row in rows if row["metric"] == table.TIME}
@@ -103,7 +105,7 @@ def test_table_and_figure(here, monkeypatch):
     assert all(row["value"] and row["n"] and row["judge"] == "none: known attributes and labels" for row in others)
     assert any("candidates 100" in row["note"] for row in rows if row["strategy"] == "words_image")
     text = (root / "retrieval.md").read_text()
-    assert f"]({here.name}/retrieval/neighbours.png)" in text
+    assert f"]({here.name}/retrieval/neighbours_1.png)" in text
     assert f"| {milliseconds['both']:.3f} |" in text
     assert all(f"`{strategy}`" in text for strategy in STRATEGIES)
 

@@ -35,8 +35,15 @@ def files(folder: Path, fids: dict[str, tuple[float, ...]], **changes: Any) -> l
     return paths
 
 
+def real_images(folder: Path, dataset: str = "short") -> Path:
+    path = folder / "real.json"
+    metrics = {"FID": score(35.0, 4000, "evaluator:short"), "R-precision": score(88.0, 9000, "damsm:short", 1.0)}
+    path.write_text(json.dumps({"resolved": {"dataset": dataset, "method": "Real Images"}, "metrics": metrics}), encoding="utf-8")
+    return path
+
+
 def by_claim(folder: Path, fids: dict[str, tuple[float, ...]]) -> dict[str, compared.Claim]:
-    found = compared.claims(compared.read_runs(files(folder, fids)))
+    found = compared.claims(compared.read_scores(files(folder, fids))[0])
     return {claim.run.name if claim.run else claim.text: claim for claim in found if claim.metric == "FID"}
 
 
@@ -53,7 +60,7 @@ def test_a_claim_falls_whichever_way_the_numbers_do(tmp_path: Path) -> None:
 
 def test_higher_is_better_for_r_precision(tmp_path: Path) -> None:
     paths = files(tmp_path, {"ours": BASE}) + files(tmp_path, {"parametric": BASE}, precision=70.0)
-    found = {claim.metric: claim for claim in compared.claims(compared.read_runs(paths)) if claim.run}
+    found = {claim.metric: claim for claim in compared.claims(compared.read_scores(paths)[0]) if claim.run}
     assert found["R-precision"].each == [10.0, 10.0, 10.0]
     assert found["R-precision"].verdict == "holds"
     assert found["FID"].verdict == "open: the interval holds 0"
@@ -64,7 +71,7 @@ def test_claims_go_by_what_runs_change_and_not_by_their_names(tmp_path: Path) ->
     found = by_claim(tmp_path, {"ours": BASE, "no_v_g": BASE, "no_regional_v": BASE, "untrained": BASE})
     assert {claim.run for claim in found.values()} == {None}
     assert {claim.verdict for claim in found.values()} == {"no run of params.yaml goes without it alone"}
-    assert "no run of params.yaml" in ablations.markdown(compared.read_runs(files(tmp_path, {"ours": BASE})))
+    assert "no run of params.yaml" in ablations.markdown(*compared.read_scores(files(tmp_path, {"ours": BASE})))
 
 
 def test_one_seed_decides_nothing(tmp_path: Path) -> None:
@@ -86,7 +93,8 @@ def test_all_three_claims_are_the_papers_and_have_a_run() -> None:
 
 
 def test_the_step_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
-    paths = files(tmp_path, {"ours": BASE, "max": (50.0, 51.5, 52.0), "random": (70.0, 75.0, 80.0), "untrained": (900.0,) * 3})
+    fids = {"ours": BASE, "max": (50.0, 51.5, 52.0), "random": (70.0, 75.0, 80.0), "untrained": (900.0,) * 3}
+    paths = [*files(tmp_path, fids), real_images(tmp_path)]
     made = []
     for name in ("one", "two"):
         folder = tmp_path / name
@@ -102,30 +110,49 @@ def test_the_step_writes_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert float(row["difference"]) == pytest.approx(-29.5 / 3, abs=1e-6)
     assert float(row["low"]) < float(row["difference"]) < float(row["high"]) < 0
     assert not any(row["difference"] for row in rows if row["run"] == "ours")
+    (row,) = [row for row in rows if row["run"] == "Real Images" and row["metric"] == "FID"]
+    assert (row["value"], row["n"], row["seeds"], row["difference"]) == ("35.000000", "4000", "", "")
     text = made[0]["a.md"].decode()
+    assert "| Real Images | FID of training images, else test images | 35.00 | 88.00 |" in text
+    assert "| `ours` | - | 61.00 ± 1.00 | 80.00 ± 0.00 |" in text
     assert "| `max` | pooling max | 51.17 ± 1.04 | 80.00 ± 0.00 |" in text
     assert "| `max` | **-9.83 (-10.55 to -9.12)** | +0.00 (+0.00 to +0.00) |" in text
 
 
 def test_runs_of_other_seeds_or_data_sets_are_no_pairs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run `max` has another data set or other seeds"):
-        compared.read_runs(files(tmp_path, {"ours": BASE, "max": BASE[:2]}))
+        compared.read_scores(files(tmp_path, {"ours": BASE, "max": BASE[:2]}))
     with pytest.raises(InputError, match="run `max` has another data set or other seeds"):
-        compared.read_runs(files(tmp_path, {"ours": BASE}) + files(tmp_path, {"max": BASE}, dataset="other"))
+        compared.read_scores(files(tmp_path, {"ours": BASE}) + files(tmp_path, {"max": BASE}, dataset="other"))
     with pytest.raises(InputError, match="the run `ours` is missing"):
-        compared.read_runs(files(tmp_path, {"max": BASE}))
+        compared.read_scores(files(tmp_path, {"max": BASE}))
+    with pytest.raises(InputError, match="real images of other, runs of short"):
+        compared.read_scores([*files(tmp_path, {"ours": BASE}), real_images(tmp_path, "other")])
+
+
+def test_a_run_says_all_that_it_changes(tmp_path: Path) -> None:
+    """Also what the paper's choices do not name; and a run that changes more than a claim's part does not judge it."""
+    paths = files(tmp_path, {"ours": BASE, "no_content": BASE, "untrained": BASE})
+    wider = json.loads(paths[3].read_text())
+    wider["resolved"]["gan"]["ngf"] = 48
+    for path in paths[3:6]:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"resolved": wider["resolved"] | {"seed": int(path.stem[-1])}}))
+    runs, _ = compared.read_scores(paths)
+    assert [compared.words(run, runs[0]) for run in runs] == ["-", "no content features, gan.ngf 48", "untrained"]
+    assert "content features help the discriminators" in {claim.text for claim in compared.claims(runs) if claim.run is None}
 
 
 def test_a_bar_a_run_with_its_deviation_and_seeds(tmp_path: Path) -> None:
     fids = {"ours": BASE, "max": (50.0, 51.5, 52.0), "untrained": (900.0, 901.0, 902.0)}
     with styled():
-        figure = bars_figure(compared.read_runs(files(tmp_path, fids)))
+        figure = bars_figure(*compared.read_scores([*files(tmp_path, fids), real_images(tmp_path)]))
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == list(fids)
     widths = [bar.get_width() for bar in axis.patches]
     assert widths[:2] == pytest.approx([61.0, 153.5 / 3])
     assert widths[2] == axis.get_xlim()[1] < 80, "an untrained run must not flatten the others"
     assert [text.get_text() for text in axis.texts] == ["901.00 \u2192"]
+    assert [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == ":"] == [35.0]
     assert [list(line.get_xdata()) for line in axis.lines if line.get_marker() == "o"] == [list(BASE), [50.0, 51.5, 52.0]]
     plt.close(figure)
 

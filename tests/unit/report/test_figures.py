@@ -6,9 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from memgan.errors import InputError
-from memgan.metrics.diversity import histogram
+from memgan.metrics.diversity import copy_check, histogram
 from memgan.metrics.samples import Samples
 from memgan.report import figures, style
 from memgan.report.pictures import COUNT, LETTERS, LINES, SHOWN, diversity_figure, samples_figure, shortened, spread
@@ -27,7 +28,9 @@ def test_the_step_writes_every_figure_twice_the_same(tmp_path: Path, monkeypatch
     curves.write_text(CURVES)
     samples, varied = world.samples(9), world.samples(9, shards=1, folder="varied")
     scores = tmp_path / "metrics.json"
-    scores.write_text(json.dumps({"histograms": {"copy check": histogram(np.array([0.1, 0.2]), np.array([0.5, 1.0]))}}))
+    near, far = np.array([0.1, 0.2]), np.array([0.5, 1.0])
+    judged = {"metrics": copy_check(near, far, "evaluator:birdworld"), "histograms": {"copy check": histogram(near, far)}}
+    scores.write_text(json.dumps(judged))
     contents = []
     for name in ("one", "two"):
         figures.main(samples, world.inputs.images, curves, tmp_path / name, scores, varied[0])
@@ -69,9 +72,26 @@ def test_each_row_of_diversity_is_one_caption(tmp_path: Path) -> None:
     plt.close(figure)
 
 
+def test_figures_are_read_at_a_columns_width(tmp_path: Path) -> None:
+    """Drawn at that size, no higher than a page, and no type below six points."""
+    world = World(tmp_path)
+    paths = world.samples(40)
+    curves = tmp_path / "curves.csv"
+    curves.write_text(CURVES)
+    samples, neighbour = Samples(paths), figures.retrieved(world.inputs.images, paths, 16)
+    with styled():
+        drawn = [samples_figure(samples, neighbour), diversity_figure(samples, neighbour), figures.curves_figure(curves)]
+        drawn.append(figures.copy_figure(histogram(np.array([0.1, 0.2]), np.array([0.5, 1.0])), "evaluator:birdworld"))
+    for figure in drawn:
+        width, height = figure.get_size_inches()
+        assert width == style.COLUMN and height < 9.5
+        assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= style.SMALLEST
+        plt.close(figure)
+
+
 def test_samples_are_spread_over_all_of_them() -> None:
     many = [f"bird {i}" for i in range(5000)]
-    assert spread(many)[:3] == [0, 156, 312]
+    assert spread(many)[:3] == [0, 416, 833]
     assert len(spread(many)) == len(set(spread(many))) == COUNT
     assert spread(many[:3]) == [0, 1, 2]
 

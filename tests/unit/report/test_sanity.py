@@ -19,6 +19,7 @@ def of(fid: float, precision: float, **resolved: Any) -> dict[str, Any]:
 
 REAL = of(5.0, 95.0, method="Real Images")
 OURS = of(40.0, 80.0, run="ours", seed=0, train={"epochs": 12})
+LUCKY = of(800.0, 90.0, run="untrained", seed=0, train={"epochs": 0})
 UNTRAINED = of(800.0, 2.0, run="untrained", seed=0, train={"epochs": 0})
 
 
@@ -43,17 +44,20 @@ def test_a_score_of_zero_has_no_ratio() -> None:
     assert "| - |" in sanity.markdown(found)
 
 
-def test_the_step_writes_three_forms(tmp_path: Path) -> None:
+def test_the_step_writes_three_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(sanity.steps.log, "warning", lambda text, *values: said.append(text % values))
     paths = [tmp_path / f"{i}.json" for i in range(3)]
-    for path, content in zip(paths, (REAL, OURS, UNTRAINED), strict=True):
+    for path, content in zip(paths, (REAL, OURS, LUCKY), strict=True):
         path.write_text(json.dumps(content), encoding="utf-8")
     sanity.main(paths, *(tmp_path / name for name in ("s.csv", "s.md", "s.html")))
     rows = list(csv.DictReader((tmp_path / "s.csv").open(encoding="utf-8", newline="")))
     assert tuple(rows[0]) == sanity.COLUMNS
     assert [(row["metric"], row["ratio"], row["chance"], row["in order"]) for row in rows] == [
         ("FID", "20.000000", "", "yes"),
-        ("R-precision", "40.000000", "1.000000", "yes"),
+        ("R-precision", "0.888889", "1.000000", "no"),
     ]
+    assert said == ["sanity: w, seed 0: R-precision is out of order: real images 95.00, ours 80.00, untrained 90.00"]
     assert "evaluator:w" in (tmp_path / "s.md").read_text(encoding="utf-8")
     assert "<table>" in (tmp_path / "s.html").read_text(encoding="utf-8")
 
