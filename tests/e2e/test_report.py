@@ -15,6 +15,12 @@ from tests.workflow.clones import Clone
 
 pytestmark = pytest.mark.xdist_group("e2e")
 PICTURE = "document.querySelector('img[src^=\"data:image/png\"]')"  # no logo
+CAPTIONS = {  # how they begin
+    "samples": "samples, each beside the image that the memory retrieved",
+    "diversity": "samples of a few captions",
+    "curves": "the losses of the training",
+    "copy": "how far samples lie from the image",
+}
 SOME = 0.004  # of a screenshot's pixels; the overview, little text and a graph, has 0.007, an empty page none
 
 
@@ -97,18 +103,24 @@ def test_table_1_is_shown_and_not_downloaded(browser: Browser, chain: Clone, tmp
 @pytest.mark.browser
 def test_every_figure_is_shown_with_its_caption(browser: Browser, chain: Clone, tmp_path: Path):
     rows = category(browser, "Figures")
-    drawn = sorted((chain.path / "results").glob("*/ours/0/figures/*.png"))
-    shown, source = set(), ""
-    for row in range(len(rows)):
+    results, drawn = chain.path / "results", {}
+    for path in results.glob("*/ours/0/figures/*.png"):
+        drawn[path.parts[-5], "ours", "0", path.stem] = path.read_bytes()
+    for path in results.glob("*/retrieval/*.png"):
+        drawn[path.parts[-3], "", "", path.stem] = path.read_bytes()
+    assert sorted(tuple(row[:4]) for row in rows) == sorted(drawn)
+    source = ""
+    for row, (dataset, run, seed, name) in enumerate(tuple(row[:4]) for row in rows):
         button(browser, row, 0)
         browser.wait(f"{PICTURE}?.naturalWidth > 300 && {PICTURE}.src !== {json.dumps(source)}")
         source = browser.value(f"{PICTURE}.src")
-        shown.add(base64.b64decode(source.partition("base64,")[2]))
-    assert shown <= {path.read_bytes() for path in drawn}
-    assert len(shown) == len(rows) > 1
-    assert coloured(browser.screenshot(tmp_path / "figure.png")) > SOME
-    button(browser, 0, 1)
-    browser.wait("document.body.innerText.includes('Run ours, seed 0, on ')")
+        assert base64.b64decode(source.partition("base64,")[2]) == drawn[dataset, run, seed, name]
+        assert coloured(browser.screenshot(tmp_path / "figure.png")) > SOME
+        button(browser, row, 1)
+        caption = (
+            f"Run ours, seed 0, on {dataset}: {CAPTIONS[name]}" if run else f"Captions of {dataset} that the encoders never saw"
+        )
+        browser.wait(f"document.body.innerText.replace(/\\s+/g, ' ').includes({json.dumps(caption)})")
 
 
 def coloured(path: Path) -> float:

@@ -33,7 +33,6 @@ def test_the_same_seed_draws_the_same_pictures(chain: Clone):
 
 
 def test_retrieval_is_measured_and_searched(chain: Clone):
-    assert chain.snakemake("results/retrieval.csv") == ["examples", "examples", "retrieval", "retrieval", "retrieval_table"]
     assert chain.planned("results/retrieval.csv") == []
     assert chain.planned() == []
     with (chain.path / "results/retrieval.csv").open(newline="") as file:
@@ -41,7 +40,7 @@ def test_retrieval_is_measured_and_searched(chain: Clone):
     assert {row["dataset"] for row in rows} == {"birdworld", "sceneworld"}
     assert {"object categories (IoU)"} <= {row["metric"] for row in rows if row["dataset"] == "sceneworld"}
     assert {"class, own image left out"} <= {row["metric"] for row in rows if row["dataset"] == "birdworld"}
-    assert (chain.path / "results/sceneworld/retrieval/neighbours.pdf").is_file()
+    assert (chain.path / "results/sceneworld/retrieval/neighbours_1.pdf").is_file()
     assert all(float(row["value"]) > 0 for row in rows if row["metric"] == "time per query (ms)")
     said = chain.run('PYTHONPATH=src python -m memgan.cli retrieve -k 3 "a red bird"').stdout
     assert said.startswith("a red bird (both)\n   1  ")

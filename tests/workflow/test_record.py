@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dvc.dependency import param
 from dvc.fs import localfs
+from snakemake.cli import get_argument_parser
 from snakemake.persistence import PersistenceBase
 from snakemake.persistence.file import FilePersistence
+from snakemake.scheduling.job_scheduler import JobRateLimiter
 
 from tests.workflow.clones import ROOT
 from workflow import machine
@@ -91,6 +94,15 @@ def test_parameters_are_noted_as_with_pandas(persistence: FilePersistence, monke
     engine.spare_pandas()
     assert persistence._serialize_param(value) == before == repr(value)
     assert persistence._serialize_param.__name__ == "_serialize_param_builtin"
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [([], False), (["--max-jobs-per-timespan", "5/1s"], True)])
+def test_only_a_limit_that_was_asked_for_is_kept(arguments: list[str], kept: bool):
+    """Without one Snakemake looks at its jobs when one of them ends, and not each second."""
+    limit = get_argument_parser().parse_args(["--cores", "2", *arguments]).max_jobs_per_timespan
+    scheduler = SimpleNamespace(job_rate_limiter=JobRateLimiter(limit))
+    engine.spare_rounds(SimpleNamespace(scheduler=scheduler))
+    assert bool(scheduler.job_rate_limiter) == kept
 
 
 def test_the_look_reads_parameters_as_dvc_does(monkeypatch: pytest.MonkeyPatch):

@@ -62,6 +62,7 @@ def heed(workflow: Any) -> None:
 def start(workflow: Any) -> None:
     """As the first job is about to start: refuses a second run, keeps DVC out, notes what the jobs will read."""
     global _run
+    engine.spare_rounds(workflow)
     if books.are_closed():
         return
     engine.claim()

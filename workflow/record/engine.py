@@ -111,6 +111,17 @@ def spare_pandas() -> None:
     PersistenceBase._serialize_param_pandas = PersistenceBase._serialize_param_builtin
 
 
+def spare_rounds(workflow: Any) -> None:
+    """Lifts Snakemake's own limit of 100 jobs a second; one that was asked for (`--max-jobs-per-timespan`) stays.
+
+    With a limit, Snakemake looks at all ready jobs again each second, once for every job that has ended: after a hundred jobs, that
+    is half a core.
+    """
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def settings(workflow: Any) -> Mapping[str, Any]:
     """The configuration that the rules were read with."""
     return workflow.globals["config"]

@@ -140,6 +140,7 @@ rule examples:
             patterns=["{name}.png"],
             caption="../report/examples.rst",
             category="Figures",
+            labels={"data set": "{dataset}", "run": "", "seed": "", "figure": "{name}"},
         ),
     log:
         "logs/examples/{dataset}.log",

@@ -22,7 +22,7 @@ from memgan.report.style import COLOURS, SMALLEST, save, styled
 PER_FIGURE = 2  # queries, as many as fit a page
 HEAD, FOOT = 0.48, 0.05  # inches
 OWN = 0.62  # inches of the query's own image, which its caption stands beside
-PICTURE, GAP = 0.5, 0.03  # inches
+PICTURE, GAP = 0.4, 0.13  # inches
 NAME = 0.78  # inches of a strategy's name, to the left of its neighbours
 FRAME, WIDE = COLOURS[3], 1.6  # where all that the caption says is true of the image; points
 SAID = {
