@@ -23,6 +23,7 @@ from typer import Option
 
 from benchmarks.measure import Needed, counted, facts, layers_of, median_seconds, roofline
 from memgan import steps
+from memgan.allocator import keep_pages
 from memgan.data.loader import Batch, pyramid
 from memgan.device import device, placed
 from memgan.encoders import damsm as training_of_damsm
@@ -233,6 +234,8 @@ def main(
 ) -> None:
     """Times one kind of step."""
     steps.set_threads(threads)
+    if mode == "train":
+        keep_pages()
     torch.set_flush_denormal(True)
     bench = Bench(dataset, batch, dict(typed(one) for one in change or []))
     case = {"train": bench.training, "sample": bench.sampling, "damsm": bench.matching, "features": bench.extraction}[mode]()

@@ -11,6 +11,7 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Self
 
+from memgan.allocator import keep_pages
 from memgan.data.images import Cut, UnusableError, encode, geometry, inside, resized, shown
 from memgan.data.readers.records import Record
 from memgan.params.data import Images
@@ -88,7 +89,7 @@ class Workers:
     """
 
     def __init__(self, processes: int):
-        self._pool = ProcessPoolExecutor(processes, mp_context=forks()) if processes > 1 else None
+        self._pool = ProcessPoolExecutor(processes, forks(), keep_pages) if processes > 1 else None
         self._processes = processes
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ from torch import Tensor
 from typer import Option
 
 from memgan import steps
+from memgan.allocator import keep_pages
 from memgan.artifacts import manifest, save_tensors, seed_of, write_text
 from memgan.data.loader import Batch, TrainingBatches
 from memgan.data.shards import ImageFolder
@@ -55,6 +56,7 @@ def main(
     """Trains the generator of one run."""
     settings = Settings(dataset, run)
     steps.set_threads(settings.value("threads"))
+    keep_pages()
     recipe = Recipe(
         gan=settings.block("gan", Gan),
         train=settings.block("train", Train),

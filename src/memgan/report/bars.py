@@ -15,7 +15,8 @@ from memgan.report.wide import shown
 ROW = 0.19  # inches of a run
 ROOM = 1.12  # of an axis beyond the largest bar
 BELOW = 0.24  # of a row: the seeds' dots, so that they don't hide the whisker
-NOTE = "bar, whisker: mean, deviation over seeds; dots: the seeds; dashed: ours; dotted: real images"
+OTHERS = "#b9c6ea"  # bars but for ours
+NOTE = "bar, whisker: mean, deviation over seeds; dots: the seeds\ndashed: ours; dotted: real images"
 UNTRAINED = 2.0  # a bar so many times the largest of the trained runs' is cut, and its value written
 
 
@@ -40,9 +41,12 @@ def _panel(axis: Axes, runs: Sequence[Run], base: Run, metric: str, real: float 
     limit = ROOM * max(max(ends) if max(ends) <= UNTRAINED * max(trained) else max(trained), real or 0)
     for place, run in there:
         value, std = run.spread(metric)
-        axis.barh(place, min(value, limit), color=COLOURS[0] if run is base else "#b9c6ea", height=0.72, zorder=2)
+        axis.barh(place, min(value, limit), color=COLOURS[0] if run is base else OTHERS, height=0.72, zorder=2)
         if value > limit:
-            axis.text(0.97 * limit, place, f"{shown(metric, value)} \u2192", ha="right", va="center", fontsize=6, zorder=4)
+            written = axis.text(
+                0.97 * limit, place, f"{shown(metric, value)} \u2192", ha="right", va="center", fontsize=6, zorder=4
+            )
+            written.set_bbox({"facecolor": OTHERS, "linewidth": 0, "pad": 0.5})  # over the lines
             continue
         if std is not None:
             axis.errorbar(value, place, xerr=std, color="#222222", linewidth=0.8, capsize=1.8, capthick=0.8, zorder=4)

@@ -154,6 +154,9 @@ def test_a_bar_a_run_with_its_deviation_and_seeds(tmp_path: Path) -> None:
     assert [text.get_text() for text in axis.texts] == ["901.00 \u2192"]
     assert [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == ":"] == [35.0]
     assert [list(line.get_xdata()) for line in axis.lines if line.get_marker() == "o"] == [list(BASE), [50.0, 51.5, 52.0]]
+    figure.draw_without_rendering()
+    note = figure._supxlabel.get_window_extent()
+    assert 0 < note.x0 < note.x1 < figure.bbox.width, "the note is as wide as the figure at most"
     plt.close(figure)
 
 
