@@ -164,7 +164,7 @@ rule retrieval_table:
         figures=expand("results/{dataset}/retrieval", dataset=config["datasets"]),
         code=code("memgan.report.retrieval"),
     output:
-        csv=report("results/retrieval.csv", "../report/retrieval_table.rst", category="Tables"),
+        csv=report("results/retrieval.csv", "../report/retrieval_table.rst", category="Tables", labels={"table": "Retrieval"}),
         md="results/retrieval.md",
     log:
         "logs/retrieval_table.log",

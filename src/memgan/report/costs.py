@@ -86,10 +86,7 @@ def training_memory(settings: Settings) -> dict[str, int]:
 
 
 def damsm_kept(settings: Settings) -> int:
-    """Bytes that a training step of DAMSM keeps for backward, captions at their longest; or its image encoder's widest layer.
-
-    The latter is more where the trunk is frozen, of which nothing is kept.
-    """
+    """Bytes that a training step of DAMSM keeps for backward, captions at their longest."""
     damsm, size = settings.block("damsm", Damsm), settings.block("images", Images).size
     with torch.device("meta"):
         text, image = TextEncoder(2, damsm), ImageEncoder(damsm, size)
@@ -103,7 +100,7 @@ def damsm_kept(settings: Settings) -> int:
             told = words.transpose(1, 2), last.transpose(0, 1).flatten(1)
             return damsm_loss(image(pictures), told, mask, labels, damsm)
 
-        return max(kept(step, nn.ModuleList([text, image])), widest(image, lambda: image(pictures)))
+        return kept(step, nn.ModuleList([text, image]))
 
 
 def evaluator_kept(settings: Settings) -> int:
@@ -134,9 +131,14 @@ def passing(settings: Settings) -> dict[str, int]:
         picture, given = torch.empty(1, 3, images.size, images.size), Inputs(*(torch.empty(1, *size) for size in sizes))
         generator = Generator(gan, images, damsm.dimension, features.channels)
         evaluator = judge(settings.block("evaluator", Evaluator), images.size, UNKNOWN)
-        readers: dict[str, nn.Module] = {"image encoder": ImageEncoder(damsm, images.size), "inception": InceptionTrunk()}
-        readers["network of v"] = FeatureNetwork(features, images)
+        readers: dict[str, nn.Module] = {
+            "image encoder": ImageEncoder(damsm, images.size),
+            "network of v": FeatureNetwork(features, images),
+        }
+        if damsm.image_encoder != "inception_v3":
+            readers["inception"] = InceptionTrunk()
         found = {name: widest(network, lambda network=network: network(picture)) for name, network in readers.items()}
+        found.setdefault("inception", found["image encoder"])  # which is one
         found["evaluator"] = widest(evaluator, lambda: evaluator.features(picture))
         return found | {"generator": widest(generator, lambda: generator(given))}
 

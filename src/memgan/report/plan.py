@@ -47,6 +47,7 @@ class Planned:
         self.whole = {network["network"].partition(",")[0]: network for network in networks}
         self.cost = {name: network["multiply_adds"] for name, network in self.whole.items()}
         self.passing, self.captions = costs.passing(self.settings), self.counts.test * self.counts.captions
+        self.training_memory = costs.training_memory(self.settings)
         self.panel = judging.panel(self.settings, self.whole, self.passing, self.counts.categories)
         self.parts = self.whole["image encoder"]["parts"]
         regions = next(part for part in self.parts if part["part"] == "regions")["outputs"][0]
@@ -107,7 +108,10 @@ class Planned:
         number = self.damsm.epochs * self.counts.train
         weights = self.weights(self.text_name, "image encoder")
         trained = weights - FLOAT * next(part["parameters"] for part in self.parts if part["part"] == "trunk") * bool(frozen)
-        held = 2 * weights + (costs.ADAM - 1) * trained + costs.damsm_kept(self.settings)  # twice: and as they were at their best
+        step = max(
+            costs.damsm_kept(self.settings), self.damsm.batch * self.passing["image encoder"]
+        )  # of a frozen trunk none is kept
+        held = 2 * weights + (costs.ADAM - 1) * trained + step  # twice: and as they were at their best
         return self.step("damsm", epochs(self.damsm.epochs, self.counts.train, self.damsm.batch), weights, held, number * image)
 
     def train_evaluator(self) -> Step:
@@ -144,7 +148,7 @@ class Planned:
         count = steps * self.train.batch * costs.step_multiply_adds(networks, self.train, self.features.online)
         weights = {name: self.weights(name) for name in names}
         state = weights["generator"] + 3 * sum(weights.values())  # the average; then all with Adam's moments
-        held = costs.training_memory(self.settings)
+        held = self.training_memory
         disk = weights["generator"] + STATES * state
         return self.step("train", f"{steps:,} steps of {self.train.batch} images", disk, sum(held.values()), count)
 
@@ -233,7 +237,7 @@ def plan(dataset: str, run: str, tflops: float | None) -> dict[str, Any]:
     steps = [step._asdict() for step in planned.steps()]
     total = {name: sum(step[name] or 0 for step in steps) for name in ("disk", "multiply_adds", "hours")}
     total["memory"] = max(step["memory"] for step in steps)
-    held = costs.training_memory(planned.settings)
+    held = planned.training_memory
     known = {"dataset": dataset, "run": run, "counts": planned.counts._asdict(), "tflops": speed, "measured": tflops is None}
     return known | {"training_memory": held, "unknown": planned.unknown, "steps": steps, "all": total}
 
