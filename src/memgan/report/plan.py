@@ -108,10 +108,9 @@ class Planned:
         number = self.damsm.epochs * self.counts.train
         weights = self.weights(self.text_name, "image encoder")
         trained = weights - FLOAT * next(part["parameters"] for part in self.parts if part["part"] == "trunk") * bool(frozen)
-        step = max(
-            costs.damsm_kept(self.settings), self.damsm.batch * self.passing["image encoder"]
-        )  # of a frozen trunk none is kept
-        held = 2 * weights + (costs.ADAM - 1) * trained + step  # twice: and as they were at their best
+        kept = costs.damsm_kept(self.settings)
+        passing = self.damsm.batch * self.passing["image encoder"]  # more where the trunk is frozen, of which nothing is kept
+        held = 2 * weights + (costs.ADAM - 1) * trained + max(kept, passing)  # twice: and as they were at their best
         return self.step("damsm", epochs(self.damsm.epochs, self.counts.train, self.damsm.batch), weights, held, number * image)
 
     def train_evaluator(self) -> Step:
