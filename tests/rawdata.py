@@ -28,6 +28,7 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+ARCHIVES = {role: {"path": "x"} for role in ("images", "captions")}  # of a source that no test opens
 TARS = {".tar": "w", ".tgz": "w:gz", ".bz2": "w:bz2", ".xz": "w:xz"}
 ZIPS = {".bz2": zipfile.ZIP_BZIP2, ".xz": zipfile.ZIP_LZMA, ".stored": zipfile.ZIP_STORED}  # name.bz2.zip
 

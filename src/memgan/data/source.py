@@ -280,7 +280,7 @@ def _inflated(kind: int, packed: bytes, most: int) -> bytes:
     if kind == zipfile.ZIP_LZMA:  # behind 4 bytes a file of lzma's first format, without the 8 bytes of its size: all ones, unknown
         alone = packed[4:9] + b"\xff" * 8 + packed[9:]
         return lzma.LZMADecompressor(lzma.FORMAT_ALONE, DICTIONARY).decompress(alone, most)
-    raise NotImplementedError(f"it is compressed in a way that is not known here, number {kind}")
+    raise zipfile.BadZipFile(f"it is compressed in a way that is not known here, number {kind}")
 
 
 def _checked(path: Path, name: str) -> str:

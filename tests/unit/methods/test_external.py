@@ -151,3 +151,20 @@ def test_each_fault_gets_its_line(case: Case, fault: Callable[[Case], None], sai
 def test_an_unknown_method_is_refused(case: Case) -> None:
     with pytest.raises(InputError, match=r"no method `Nobody`.*known: other"):
         external.entry_of("Nobody")
+
+
+def test_captions_that_fit_several_images_are_said(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their text; by their id each fits one. A caption twice of one image is no doubt."""
+    said: list[str] = []
+    monkeypatch.setattr(external.steps.log, "info", lambda text, *values: said.append(text % values))
+    rows = [{"id": "x", "captions": ["red", "blue", "blue"]}, {"id": "y", "captions": ["red"]}]
+    monkeypatch.setattr(ImageFolder, "rows", rows)
+    test = ImageFolder(case.world.inputs.images, "test")
+    case.lines = [{"image": "0.png", "caption": "red"}, {"image": "1.png", "caption": "blue"}]
+    case.write()
+    assert [record["image_id"] for record in external.read_records(case.captions, test).values()] == ["x", "x"]
+    assert said == [f"{case.captions}: 1 captions fit several test images; the first is taken, `caption_id` would tell"]
+    said.clear()
+    case.lines = [{"image": "0.png", "caption_id": "y#0"}]
+    case.write()
+    assert external.read_records(case.captions, test)["0.png"]["row"] == 1 and said == []

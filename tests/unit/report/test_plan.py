@@ -152,7 +152,7 @@ def test_files_of_unknown_size_are_named_and_not_counted(shared):
 
 
 def test_a_file_that_is_here_is_measured(tmp_path):
-    captions = next(iter(judged for role, judged in links.archives_of(Settings("cub")).items() if role.endswith("captions")))
+    captions = next(archive for role, archive in links.archives_of(Settings("cub")).items() if role.endswith("captions"))
     path = tmp_path / captions.path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"captions")
