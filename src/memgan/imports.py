@@ -16,7 +16,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 def code_of(module: str, source: Path = SOURCE) -> list[Path]:
     """Files of this package that `python -m <module>` can execute, relative to `source`, sorted.
 
-    Packages' `__init__.py` files count only when they hold code.
+    Packages' `__init__.py` files count only where they hold code, of which a docstring is none.
     """
     todo, seen, found = [module], {module}, set()
     while todo:
@@ -32,11 +32,21 @@ def code_of(module: str, source: Path = SOURCE) -> list[Path]:
 
 @cache
 def _files(name: str, source: Path) -> tuple[Path, ...]:
-    """The module's file and the non-empty `__init__.py` of each package above it."""
+    """The module's file and the `__init__.py` of each package above it, where it holds code."""
     parts = name.split(".")
     packages = [source.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
-    places = [source.joinpath(*parts).with_suffix(".py"), *packages]
-    return tuple(path for path in places if path.is_file() and path.stat().st_size)
+    own = [path for path in [source.joinpath(*parts).with_suffix(".py")] if path.is_file()]
+    return (*own, *(path for path in packages if path.is_file() and _holds_code(path)))
+
+
+def _holds_code(path: Path) -> bool:
+    body = _tree(path).body
+    return bool(body[1:] if ast.get_docstring(_tree(path)) is not None else body)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _package_of(name: str, path: Path) -> str:
@@ -46,7 +56,7 @@ def _package_of(name: str, path: Path) -> str:
 @cache
 def _imported(path: Path, package: str) -> tuple[str, ...]:
     names = []
-    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(_tree(path)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

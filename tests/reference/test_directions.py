@@ -9,9 +9,9 @@ from torch.utils.data import Dataset
 
 from memgan import artifacts
 from memgan.data.worlds import birdworld
-from memgan.encoders.evaluator import load_evaluator, train
+from memgan.encoders.evaluator import train
 from memgan.encoders.examples import Renderings
-from memgan.encoders.judges import Evaluator
+from memgan.encoders.judges import Evaluator, load_evaluator
 from memgan.metrics.judge import Pairs, Real, image_quality, inception_score, text_image
 from memgan.metrics.protocol import Protocol
 from memgan.metrics.reference import every_caption, load_reference, main

@@ -13,7 +13,7 @@ from memgan.artifacts import load_tensors, save_tensors
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds import sceneworld
-from memgan.encoders.evaluator import load_evaluator
+from memgan.encoders.judges import load_evaluator
 from memgan.errors import InputError
 from memgan.metrics import extractor, measure, reference
 from memgan.metrics.judge import image_quality, inception_score

@@ -8,13 +8,15 @@ from memgan.imports import code_of
 
 FILES = {
     "memgan/__init__.py": "",
-    "memgan/a.py": "import memgan.b\n",
+    "memgan/a.py": "import memgan.b, memgan.told.g\n",
     "memgan/b.py": "def f():\n    if True:\n        from memgan import c\n",
     "memgan/c.py": "try:\n    pass\nexcept ValueError:\n    from .deep.d import x\nx = 'import memgan.e'\n",
     "memgan/deep/__init__.py": "VALUE = 1\n",
     "memgan/deep/d.py": "import memgan.a\n\nmatch 1:\n    case 1:\n        from ..f import y\n",
     "memgan/e.py": "",
     "memgan/f.py": "import json, torch.memgan.e\n",
+    "memgan/told/__init__.py": "'''A docstring.'''\n",
+    "memgan/told/g.py": "",
 }
 
 
@@ -29,7 +31,7 @@ def source(tmp_path: Path) -> Path:
 
 def test_all_that_is_imported_counts_wherever_the_import_stands(source: Path):
     """In functions, handlers and cases, in circles; not in strings; packages only where they hold code."""
-    named = ["a.py", "b.py", "c.py", "deep/__init__.py", "deep/d.py", "f.py"]
+    named = ["a.py", "b.py", "c.py", "deep/__init__.py", "deep/d.py", "f.py", "told/g.py"]
     assert code_of("memgan.a", source) == [Path("memgan", name) for name in named]
 
 

@@ -18,26 +18,13 @@ from memgan.device import beside, placed
 from memgan.encoders import fit
 from memgan.encoders.examples import Renderings, examples
 from memgan.encoders.imagenet import imagenet_weights
-from memgan.encoders.judges import FineTuned, Judge, judge
+from memgan.encoders.judges import STEP, FineTuned, Judge, judge
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.params import encoders
 from memgan.params.data import Images
 from memgan.params.load import Settings
 
-STEP = "memgan.encoders.evaluator"
 FRESH = 500  # renderings on which the trained evaluator of a world is tried
-
-
-def load_evaluator(path: Path) -> Judge:
-    """The trained evaluator in eval mode, without gradients on its parameters; its file tells size and heads.
-
-    Raises InputError if the file is no evaluator's.
-    """
-    tensors, manifest = fit.read_network(path, STEP, {})
-    params = encoders.Evaluator.model_construct(**manifest["params"]["evaluator"])
-    network = judge(params, manifest["params"]["images"]["size"], manifest["heads"])
-    network.load_state_dict(tensors)
-    return placed(network).eval().requires_grad_(False)
 
 
 def worn(images: Tensor) -> Tensor:

@@ -2,14 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from memgan.device import placed
+from memgan.encoders import fit
 from memgan.encoders.blocks import conv_block, halvings
 from memgan.encoders.image import InceptionTrunk
 from memgan.params import encoders
 
+STEP = "memgan.encoders.evaluator"  # which trains them
 GRID = 4  # side of the small network's last feature map, which is read with its positions
 
 
@@ -82,3 +86,15 @@ class FineTuned(Judge):
 def judge(params: encoders.Evaluator, size: int, heads: Mapping[str, Sequence[str]]) -> Judge:
     """The network that the block `evaluator` describes, untrained, for images of `size` px."""
     return FineTuned(heads) if params.network == "inception_v3" else Evaluator(params.width, params.features, size, heads)
+
+
+def load_evaluator(path: Path) -> Judge:
+    """The trained evaluator in eval mode, without gradients on its parameters; its file tells size and heads.
+
+    Raises InputError if the file is no evaluator's.
+    """
+    tensors, manifest = fit.read_network(path, STEP, {})
+    params = encoders.Evaluator.model_construct(**manifest["params"]["evaluator"])
+    network = judge(params, manifest["params"]["images"]["size"], manifest["heads"])
+    network.load_state_dict(tensors)
+    return placed(network).eval().requires_grad_(False)

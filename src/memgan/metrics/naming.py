@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from memgan.data.worlds.grammar import ABSENT, words_of
-from memgan.data.worlds.known import WORLDS
+from memgan.data.worlds.readers import READERS
 
 # COCO's categories as people call them, besides their own names and plurals; of our own making [ours]
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -93,7 +93,7 @@ def named_categories(captions: Sequence[str], categories: Sequence[str], world: 
     phrases = {} if world else phrases_of(categories)
     found = np.zeros((len(captions), len(categories)), dtype=bool)
     for i, caption in enumerate(captions):
-        names = _told(WORLDS[world].read_caption(caption)) if world else matched(caption, phrases)
+        names = _told(READERS[world].read_caption(caption)) if world else matched(caption, phrases)
         found[i, [place[name] for name in names if name in place]] = True
     return found
 

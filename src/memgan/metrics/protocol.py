@@ -20,10 +20,10 @@ from memgan.artifacts import seed_of, sha256
 from memgan.data.download import local
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.grammar import ABSENT
-from memgan.data.worlds.known import WORLDS
+from memgan.data.worlds.readers import READERS
 from memgan.device import beside
 from memgan.encoders.damsm import load_damsm
-from memgan.encoders.evaluator import load_evaluator
+from memgan.encoders.judges import load_evaluator
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.metrics import attributes, extractor
@@ -61,7 +61,7 @@ class Protocol:
         self.images, self.damsm_block = settings.block("images", Images), settings.block("damsm", Damsm)
         source = settings.source()
         self.world_name = source.world.name if source.world else None
-        self.world = WORLDS[self.world_name] if self.world_name else None
+        self.world = READERS[self.world_name] if self.world_name else None
         self.test = ImageFolder(inputs.images, "test")
         self.captions = Captions.of(self.test.rows)
         self.evaluator, self.damsm = f"evaluator:{dataset}", f"damsm:{dataset}"

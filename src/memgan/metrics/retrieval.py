@@ -18,7 +18,7 @@ from typer import Option
 from memgan import steps
 from memgan.artifacts import manifest, seed_of, write_json
 from memgan.data.shards import ImageFolder
-from memgan.data.worlds.known import WORLDS
+from memgan.data.worlds.readers import READERS
 from memgan.encoders.damsm import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
@@ -63,7 +63,7 @@ class Judge:
         self.seed, self.memory = settings.value("seed"), settings.block("memory", Memory)
         params, geometry = settings.block("damsm", Damsm), settings.block("images", Images)
         world = settings.source().world
-        self.world = WORLDS[world.name] if world else None
+        self.world = READERS[world.name] if world else None
         self.train, self.test = ImageFolder(images, "train"), ImageFolder(images, "test")
         words = Vocabulary.load(vocabulary)
         self.encoder = CaptionEncoder(words, load_damsm(damsm, params, geometry, words)[0], params.words)

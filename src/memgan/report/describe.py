@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from memgan.data.shards import ImageFolder
-from memgan.data.worlds.known import WORLDS
+from memgan.data.worlds.readers import READERS
 from memgan.encoders.examples import Heads, judgements
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.judges import FineTuned, judge
@@ -74,7 +74,7 @@ def describe(dataset: str, run: str) -> dict[str, Any]:
 def judged(settings: Settings, root: Path, vocabulary: Vocabulary | None) -> Heads | None:
     """What the evaluator judges; None where that follows from images that are not there yet."""
     if world := settings.source().world:
-        return WORLDS[world.name].ATTRIBUTES
+        return READERS[world.name].ATTRIBUTES
     if vocabulary is None or not (root / "images").is_dir():
         return None
     split = settings.block("evaluator", encoders.Evaluator).split

@@ -7,9 +7,9 @@ from memgan import artifacts
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds import birdworld, sceneworld
 from memgan.encoders import evaluator
-from memgan.encoders.evaluator import accuracy, load_evaluator, worn
+from memgan.encoders.evaluator import accuracy, worn
 from memgan.encoders.examples import Labelled, Renderings, judgements
-from memgan.encoders.judges import Evaluator
+from memgan.encoders.judges import Evaluator, load_evaluator
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from memgan.params import encoders

@@ -11,10 +11,9 @@ from torch.utils.data import Dataset
 from memgan import artifacts
 from memgan.data.shards import ImageFolder
 from memgan.encoders import evaluator
-from memgan.encoders.evaluator import load_evaluator
 from memgan.encoders.examples import Labelled
 from memgan.encoders.image import InceptionTrunk
-from memgan.encoders.judges import FineTuned, judge
+from memgan.encoders.judges import FineTuned, judge, load_evaluator
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.metrics import extractor
 from memgan.params import encoders

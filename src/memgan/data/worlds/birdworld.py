@@ -6,10 +6,9 @@ import numpy as np
 from PIL import Image
 
 from memgan.data.worlds import bird_captions
-from memgan.data.worlds.bird_captions import ATTRIBUTES, LEXICON, PATTERNS
+from memgan.data.worlds.bird_captions import ATTRIBUTES, PATTERNS, read_caption
 from memgan.data.worlds.bird_drawing import draw_bird
 from memgan.data.worlds.drawing import Box, jpeg
-from memgan.data.worlds.grammar import Mentions, read
 from memgan.data.worlds.packing import Tar, rng_for, tgz
 from memgan.data.worlds.species import FIXED, NAMES, TEST, TRAIN, species
 from memgan.params.data import World
@@ -36,11 +35,6 @@ def captions(attributes: dict[str, str], rng: np.random.Generator, count: int) -
     """`count` captions after different patterns (repeated only when `count` exceeds their number)."""
     order = [int(i) for _ in range(0, count, len(PATTERNS)) for i in rng.permutation(len(PATTERNS))]
     return [bird_captions.write_caption(attributes, rng, PATTERNS[i])[0] for i in order[:count]]
-
-
-def read_caption(text: str) -> Mentions:
-    """The ideal reader: attribute -> allowed values, for what the caption mentions; {} for words it does not know."""
-    return read(text, LEXICON)
 
 
 def write(archives: Path, world: World, seed: int) -> dict[str, Path]:

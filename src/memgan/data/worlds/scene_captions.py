@@ -14,6 +14,7 @@ from memgan.data.worlds.grammar import (
     colour_word,
     narrow,
     place_lexicon,
+    read,
     synonym,
     words_of,
 )
@@ -158,3 +159,8 @@ def _lexicon() -> Lexicon:
 
 
 LEXICON = _lexicon()
+
+
+def read_caption(text: str) -> Mentions:
+    """The ideal reader: attribute -> allowed values, for what the caption mentions; {} for words it does not know."""
+    return read(text, LEXICON)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from memgan.data.worlds import scene_captions
 from memgan.data.worlds.drawing import COLOURS, Box, jpeg
-from memgan.data.worlds.grammar import Mentions, pick, read
+from memgan.data.worlds.grammar import pick
 from memgan.data.worlds.packing import rng_for, zipped
-from memgan.data.worlds.scene_captions import ATTRIBUTES, LEXICON
+from memgan.data.worlds.scene_captions import ATTRIBUTES, read_caption
 from memgan.data.worlds.scene_drawing import PLACES, THINGS, draw_scene
 from memgan.params.data import World
 from memgan.steps import progress
@@ -53,11 +53,6 @@ def captions(attributes: dict[str, str], rng: np.random.Generator, count: int) -
         pattern = pick(rng, scene_captions.fitting(attributes, mentioned))
         lines.append(scene_captions.write_caption(attributes, rng, pattern)[0])
     return lines
-
-
-def read_caption(text: str) -> Mentions:
-    """The ideal reader: attribute -> allowed values, for what the caption mentions; {} for words it does not know."""
-    return read(text, LEXICON)
 
 
 def write(archives: Path, world: World, seed: int) -> dict[str, Path]:
