@@ -27,9 +27,9 @@ from memgan.allocator import keep_pages
 from memgan.data.loader import Batch, pyramid
 from memgan.device import device, placed
 from memgan.encoders import damsm as training_of_damsm
+from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
-from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.arithmetic import Arithmetic
 from memgan.gan.discriminator import Discriminator

@@ -12,11 +12,11 @@ import yaml
 from PIL import Image
 
 from memgan import artifacts
-from memgan.encoders.damsm import STEP as DAMSM
+from memgan.encoders.feature_network import STEP as VGG
+from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.image import ImageEncoder
+from memgan.encoders.matched import STEP as DAMSM
 from memgan.encoders.text import TextEncoder
-from memgan.encoders.vgg import STEP as VGG
-from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.memory import bank, features
 from memgan.memory.captions import CaptionEncoder

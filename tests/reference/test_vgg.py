@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from memgan.encoders.vgg import FeatureNetwork
+from memgan.encoders.feature_network import FeatureNetwork
 from tests.factory import features_block, images_block
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for channels in [0, 1]

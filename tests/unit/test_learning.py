@@ -16,9 +16,9 @@ from memgan.data.shards import ImageFolder
 from memgan.data.worlds import birdworld
 from memgan.encoders import damsm, evaluator, fit, judges, vgg
 from memgan.encoders.examples import Renderings
+from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.matching import sentence_scores, word_scores
 from memgan.encoders.text import mask_of
-from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary, count_words
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.sample import draw

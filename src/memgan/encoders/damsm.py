@@ -20,32 +20,13 @@ from memgan.device import beside, placed
 from memgan.encoders import fit
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.imagenet import imagenet_weights
+from memgan.encoders.matched import STEP
 from memgan.encoders.matching import damsm_loss, sentence_scores
 from memgan.encoders.text import TextEncoder, mask_of
 from memgan.encoders.vocabulary import Vocabulary
-from memgan.errors import InputError
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm
 from memgan.params.load import Settings
-
-STEP = "memgan.encoders.damsm"
-SHAPE = ("dimension", "word_embedding", "words", "image_encoder", "width")  # entries that the networks depend on
-
-
-def load_damsm(path: Path, params: Damsm, images: Images, vocabulary: Vocabulary) -> tuple[TextEncoder, ImageEncoder]:
-    """The trained encoders, in eval mode, without gradients on their parameters (images still get theirs).
-
-    Raises InputError if the file belongs to other parameters, another image size or another vocabulary.
-    """
-    expected = {f"damsm.{name}": getattr(params, name) for name in SHAPE} | {"images.size": images.size}
-    tensors, manifest = fit.read_network(path, STEP, expected)
-    if manifest.get("vocabulary") != vocabulary.digest:
-        raise InputError(f"{path}: made with another vocabulary; make it again: `snakemake --cores all {path}`")
-    encoders = TextEncoder(len(vocabulary), params), ImageEncoder(params, images.size)
-    for name, encoder in zip(("text", "image"), encoders, strict=True):
-        encoder.load_state_dict(fit.under(name, tensors))
-        placed(encoder).eval().requires_grad_(False)
-    return encoders
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The network that gives v (SPEC 2): VGG-16 up to relu5_3, or a small network of its kind trained on the data set.
+"""Makes the network that gives v (SPEC 2): VGG-16 as ImageNet has trained it, or a small network, trained on the data set.
 
 python -m memgan.encoders.vgg --images ... --vocabulary ... --dataset ... --out vgg.safetensors
 """
@@ -17,72 +17,14 @@ from memgan import artifacts, steps
 from memgan.data.loader import TrainingBatches
 from memgan.device import beside, placed
 from memgan.encoders import fit
-from memgan.encoders.blocks import halvings
-from memgan.encoders.imagenet import imagenet_weights, normalised
+from memgan.encoders.feature_network import STEP, FeatureNetwork
+from memgan.encoders.imagenet import imagenet_weights
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.params.data import Images
 from memgan.params.encoders import Features
 from memgan.params.load import Settings
 
-STEP = "memgan.encoders.vgg"
-SHAPE = ("network", "channels", "width", "normalise")  # entries that v depends on
-RELU5_3 = 29  # its index in torchvision's vgg16().features
-STRIDE = 16  # pixels a side of one position of relu5_3
 RARE = 1e-3  # words are taken to occur in at least this share of the images, and to lack in as many
-
-
-class FeatureNetwork(nn.Module):
-    """Images in [-1, 1] -> v, after a ReLU. Input is normalised as `features.normalise` says."""
-
-    def __init__(self, params: Features, images: Images):
-        super().__init__()
-        self.side, self.imagenet, self.large = images.feature_side, params.normalise == "imagenet", params.network == "vgg16"
-        self.layers = vgg16_layers() if self.large else small_layers(params, images)
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, size, size] in [-1, 1] -> v [B, C, h, h], h = images.feature_side.
-
-        VGG-16 takes 16 px for a position of v; images so small that h would be below 4 are enlarged for it first.
-        """
-        if self.large and images.shape[-1] != self.side * STRIDE:
-            images = F.interpolate(images, (self.side * STRIDE,) * 2, mode="bilinear", align_corners=False)
-        return self.layers(normalised(images) if self.imagenet else images)
-
-
-def vgg16_layers() -> nn.Sequential:
-    """VGG-16 from its input to relu5_3, with torchvision's numbering; the weights are not yet ImageNet's."""
-    from torchvision.models import vgg16  # here, since it takes as long to import as all of torch, and worlds do without
-
-    return vgg16(weights=None, init_weights=False).features[: RELU5_3 + 1]
-
-
-def small_layers(params: Features, images: Images) -> nn.Sequential:
-    """VGG's plan on a small scale: pairs of conv3x3-ReLU, max-pooling between them, the width doubling up to `channels`.
-
-    With batch normalisation before each ReLU, as in torchvision's `vgg16_bn`: in the few minutes that it is trained for, it learns
-    little without. On birdworld the words' loss falls from 45.6 to 36.9 in four epochs, and to 42.1 without.
-    As many poolings as bring `images.size` down to `images.feature_side`; the last pair is `channels` wide. Weights He-normal.
-    """
-    pools = halvings(images.size, images.feature_side)
-    widths = [min(params.width * 2**i, params.channels) for i in range(pools)] + [params.channels]
-    layers, inner = [], 3
-    for stage, width in enumerate(widths):
-        layers += [nn.MaxPool2d(2)] if stage else []
-        for _ in range(2):
-            layers += [nn.Conv2d(inner, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-            nn.init.kaiming_normal_(layers[-3].weight, nonlinearity="relu")
-            inner = width
-    return nn.Sequential(*layers)
-
-
-def load_vgg(path: Path, params: Features, images: Images) -> FeatureNetwork:
-    """The network in eval mode, without gradients on its parameters. Raises InputError if the file belongs to other parameters."""
-    expected = {f"features.{name}": getattr(params, name) for name in SHAPE} | {"images.size": images.size}
-    tensors, _ = fit.read_network(path, STEP, expected)
-    network = FeatureNetwork(params, images)
-    network.load_state_dict(tensors)
-    return placed(network).eval().requires_grad_(False)
 
 
 def bags(rows: list[dict], vocabulary: Vocabulary) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from memgan.data.loader import Batch
 from memgan.data.shards import ImageFolder
 from memgan.device import beside
-from memgan.encoders.vgg import FeatureNetwork
+from memgan.encoders.feature_network import FeatureNetwork
 from memgan.gan.engine import Recipe
 from memgan.gan.texts import TextReader
 from memgan.memory.bank import MemoryBank

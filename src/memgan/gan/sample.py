@@ -22,8 +22,8 @@ from memgan.artifacts import atomic_file, manifest, seed_of, write_json
 from memgan.data.loader import to_tensor, to_uint8
 from memgan.data.shards import ImageFolder
 from memgan.device import beside
-from memgan.encoders.damsm import load_damsm
-from memgan.encoders.vgg import FeatureNetwork, load_vgg
+from memgan.encoders.feature_network import FeatureNetwork, load_vgg
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.generator import Generator, Inputs, load_generator
 from memgan.gan.texts import TextReader

@@ -22,8 +22,8 @@ from memgan.artifacts import manifest, save_tensors, seed_of, write_text
 from memgan.data.loader import Batch, TrainingBatches
 from memgan.data.shards import ImageFolder
 from memgan.device import device
-from memgan.encoders.damsm import load_damsm
-from memgan.encoders.vgg import load_vgg
+from memgan.encoders.feature_network import load_vgg
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.engine import Engine, Recipe
 from memgan.gan.live import ROOT, Clock, Curves, Stop

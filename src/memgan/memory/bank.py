@@ -20,8 +20,8 @@ from memgan import artifacts, steps
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.device import beside
-from memgan.encoders.damsm import load_damsm
 from memgan.encoders.image import ImageEncoder
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from memgan.memory.captions import CaptionEncoder

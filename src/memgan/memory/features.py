@@ -15,7 +15,7 @@ from memgan import artifacts, steps
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.device import beside
-from memgan.encoders.vgg import FeatureNetwork, load_vgg
+from memgan.encoders.feature_network import FeatureNetwork, load_vgg
 from memgan.memory.shards import Part, Shards, build
 from memgan.params.data import Images
 from memgan.params.encoders import Features

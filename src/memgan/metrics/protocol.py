@@ -22,8 +22,8 @@ from memgan.data.shards import ImageFolder
 from memgan.data.worlds.grammar import ABSENT
 from memgan.data.worlds.readers import READERS
 from memgan.device import beside
-from memgan.encoders.damsm import load_damsm
 from memgan.encoders.judges import load_evaluator
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.metrics import attributes, extractor

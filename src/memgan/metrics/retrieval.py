@@ -19,7 +19,7 @@ from memgan import steps
 from memgan.artifacts import manifest, seed_of, write_json
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.readers import READERS
-from memgan.encoders.damsm import load_damsm
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from memgan.memory.bank import MemoryBank

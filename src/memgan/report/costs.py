@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from memgan.device import device
+from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.image import ImageEncoder, InceptionTrunk
 from memgan.encoders.judges import judge
 from memgan.encoders.matching import damsm_loss
 from memgan.encoders.text import TextEncoder
-from memgan.encoders.vgg import FeatureNetwork
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
 from memgan.params.data import Images

@@ -16,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds.readers import READERS
 from memgan.encoders.examples import Heads, judgements
+from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.judges import FineTuned, judge
 from memgan.encoders.text import TextEncoder
-from memgan.encoders.vgg import FeatureNetwork
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from memgan.artifacts import atomic_file, seed_of
 from memgan.data.shards import ImageFolder
-from memgan.encoders.damsm import load_damsm
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import UNKNOWN, Vocabulary, words_of
 from memgan.errors import InputError
 from memgan.memory.bank import MemoryBank

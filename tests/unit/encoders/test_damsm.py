@@ -8,7 +8,8 @@ from memgan import artifacts
 from memgan.data.loader import TrainingBatches
 from memgan.data.shards import ImageFolder
 from memgan.encoders import damsm, vocabulary
-from memgan.encoders.damsm import Encoders, Held, load_damsm, train_step, without
+from memgan.encoders.damsm import Encoders, Held, train_step, without
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from tests.factory import damsm_block, images_block

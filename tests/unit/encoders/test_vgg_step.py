@@ -7,7 +7,8 @@ from memgan import artifacts
 from memgan.data.loader import TrainingBatches
 from memgan.data.shards import ImageFolder
 from memgan.encoders import fit, vgg
-from memgan.encoders.vgg import FeatureNetwork, bags, load_vgg, vgg16_layers
+from memgan.encoders.feature_network import FeatureNetwork, load_vgg, normalised, vgg16_layers
+from memgan.encoders.vgg import bags
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from tests.factory import features_block, images_block
@@ -96,3 +97,11 @@ def test_vgg16_takes_the_published_file(project, monkeypatch):
 def test_vgg16_has_512_channels():
     with pytest.raises(ValueError, match="vgg16 has 512 channels"):
         features_block(network="vgg16", channels=128)
+
+
+def test_normalisation_of_images_between_minus_one_and_one():
+    images = torch.stack([torch.full((3, 2, 2), value) for value in (-1.0, 0.0, 1.0)])
+    got = normalised(images)
+    for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
+        for image, level in enumerate((0.0, 0.5, 1.0)):
+            torch.testing.assert_close(got[image, channel], torch.full((2, 2), (level - mean) / std))

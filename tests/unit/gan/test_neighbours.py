@@ -7,8 +7,8 @@ import torch
 
 from memgan.data.loader import Batch
 from memgan.data.shards import ImageFolder
-from memgan.encoders.damsm import load_damsm
-from memgan.encoders.vgg import FeatureNetwork, load_vgg
+from memgan.encoders.feature_network import FeatureNetwork, load_vgg
+from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.engine import Recipe
 from memgan.gan.neighbours import Neighbours

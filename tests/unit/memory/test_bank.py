@@ -7,7 +7,7 @@ import torch
 
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
-from memgan.encoders.damsm import load_damsm
+from memgan.encoders.matched import load_damsm
 from memgan.errors import InputError
 from memgan.memory import bank as bank_step
 from memgan.memory import shards

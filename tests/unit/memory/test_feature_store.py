@@ -4,7 +4,7 @@ import torch
 
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
-from memgan.encoders.vgg import load_vgg
+from memgan.encoders.feature_network import load_vgg
 from memgan.errors import InputError
 from memgan.memory import shards
 from memgan.memory.features import FeatureStore
