@@ -40,6 +40,7 @@ from memgan.params.data import Images
 from memgan.params.encoders import Damsm, Features
 from memgan.params.gan import Gan, Train
 from memgan.params.load import Settings
+from memgan.weight_gradients import use_products
 
 WORDS = [f"word{k}" for k in range(1000)]
 
@@ -236,6 +237,7 @@ def main(
     steps.set_threads(threads)
     if mode == "train":
         keep_pages()
+        use_products()
     torch.set_flush_denormal(True)
     bench = Bench(dataset, batch, dict(typed(one) for one in change or []))
     case = {"train": bench.training, "sample": bench.sampling, "damsm": bench.matching, "features": bench.extraction}[mode]()

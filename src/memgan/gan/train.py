@@ -38,6 +38,7 @@ from memgan.params.gan import Gan, Train
 from memgan.params.load import Settings
 from memgan.params.memory import Memory
 from memgan.state import TrainingState
+from memgan.weight_gradients import use_products
 
 
 def main(
@@ -57,6 +58,7 @@ def main(
     settings = Settings(dataset, run)
     steps.set_threads(settings.value("threads"))
     keep_pages()
+    use_products()
     recipe = Recipe(
         gan=settings.block("gan", Gan),
         train=settings.block("train", Train),
