@@ -38,3 +38,16 @@ def test_all_that_is_imported_counts_wherever_the_import_stands(source: Path):
 def test_what_is_not_imported_does_not_count(source: Path):
     assert code_of("memgan.f", source) == [Path("memgan/f.py")]
     assert code_of("memgan.nosuch", source) == []
+
+
+@pytest.mark.parametrize("step", ["memory.features", "memory.bank", "gan.train", "gan.sample"])
+def test_what_only_reads_networks_depends_on_no_training_of_them_and_on_no_download(step: str):
+    needed = {path.name for path in code_of(f"memgan.{step}")}
+    assert {"fit.py", "device.py"} <= needed
+    assert not needed & {"damsm.py", "vgg.py", "evaluator.py", "imagenet.py", "published.py", "fetch.py"}
+
+
+def test_what_judges_images_depends_on_no_code_that_renders_a_data_set():
+    needed = {path.name for path in code_of("memgan.metrics.measure")}
+    assert {"readers.py", "bird_captions.py", "scene_captions.py"} <= needed
+    assert not needed & {"birdworld.py", "sceneworld.py", "packing.py", "evaluator.py", "examples.py"}

@@ -7,10 +7,19 @@ from hypothesis import strategies as st
 
 from memgan.data.worlds import bird_captions, birdworld, scene_captions, sceneworld
 from memgan.data.worlds.grammar import words_of
+from memgan.data.worlds.known import WORLDS as KNOWN
+from memgan.data.worlds.readers import READERS
 from memgan.data.worlds.species import TEST, species
 
 WORLDS = (birdworld, sceneworld)
 SEEDS = st.integers(0, 2**32 - 1)
+
+
+def test_every_world_has_its_reader():
+    assert READERS.keys() == KNOWN.keys()
+    for name, world in KNOWN.items():
+        assert READERS[name].ATTRIBUTES is world.ATTRIBUTES
+        assert READERS[name].read_caption is world.read_caption
 
 
 @settings(max_examples=150)
