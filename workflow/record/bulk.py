@@ -13,7 +13,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from dvc.dependency import param
+from dvc.dependency import Dependency, param
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, locked
 
@@ -35,6 +35,7 @@ def main() -> None:
 @locked
 def status(repo: Any) -> dict[str, dict[str, Any]]:
     """By address: the outputs, the inputs, and what `dvc status` says has changed."""
+    hash_inputs_once()
     return {stage.addressing: _status(stage) for stage in repo.index.stages}
 
 
@@ -74,6 +75,18 @@ def read_params_once() -> None:
         return {key: entry for key in key_paths for entry in _entry(tree, key)}
 
     param.read_param_file = read
+
+
+def hash_inputs_once() -> None:
+    """Makes DVC look once at a file that many stages read: nearly all files of the package."""
+    original, known = Dependency.get_hash, {}
+
+    def get_hash(self: Dependency) -> Any:
+        if self.fs_path not in known:
+            known[self.fs_path] = original(self)
+        return known[self.fs_path]
+
+    Dependency.get_hash = get_hash
 
 
 def _entry(tree: Any, key: str) -> list[Any]:
