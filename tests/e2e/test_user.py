@@ -11,12 +11,17 @@ pytestmark = pytest.mark.xdist_group("e2e")
 COMMAND = "PYTHONPATH=src python -m memgan.cli generate --dataset birdworld"
 
 
-def test_captions_in_pictures_out(chain: Clone):
+@pytest.fixture(scope="module")
+def drawn(chain: Clone) -> str:
+    """What is said as three captions are drawn, nine times each, with seed 1."""
     (chain.path / "captions.txt").write_text("a red bird\n\nit has blue wings\n")
-    said = chain.run(f'{COMMAND} -n 9 --seed 1 --captions captions.txt "a small red bird with a black crown"').stdout
+    return chain.run(f'{COMMAND} -n 9 --seed 1 --captions captions.txt "a small red bird with a black crown"').stdout
+
+
+def test_captions_in_pictures_out(chain: Clone, drawn: str):
     folders = sorted((chain.path / "generated").iterdir())
     assert len(folders) == 3
-    assert all(str(folder.relative_to(chain.path) / "sheet.png") in said for folder in folders)
+    assert all(str(folder.relative_to(chain.path) / "sheet.png") in drawn for folder in folders)
     for folder in folders:
         pictures = [Image.open(folder / f"{k}.png") for k in range(9)]
         assert {picture.size for picture in pictures} == {(16, 16)}
@@ -24,8 +29,8 @@ def test_captions_in_pictures_out(chain: Clone):
         assert Image.open(folder / "sheet.png").width > 1000
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_same_seed_draws_the_same_pictures(chain: Clone):
-    """And another one others; `generated` is what an earlier test has drawn with seed 1."""
     for out, seed in (("again", 1), ("others", 2)):
         chain.run(f'{COMMAND} -n 9 --seed {seed} --out {out} "a red bird"')
     first, again, others = (next((chain.path / out).glob("a-red-bird*/1.png")) for out in ("generated", "again", "others"))
