@@ -42,10 +42,10 @@ dvc: env  ## what is derived: dvc.yaml from the rules (RUNS="..." for other runs
 	PYTHONPATH=src python -m workflow.derive $(if $(RUNS),--runs $(RUNS)) $(if $(ABLATIONS),--ablations)
 
 test: env  ## all tests but the slow ones
-	python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not slow and not cluster"
+	python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not cluster"
 
 test-slow: env  ## the tests that take minutes each
-	python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m slow
+	python -m pytest -n $(WORKERS) --dist loadgroup -m slow
 
 # Nothing here may hang: neither apt, which waits for locks and servers, nor a Slurm that does not come up.
 test-cluster: env  ## a real Slurm on this machine, started and ended by the tests, and the options of the cluster profiles; as root

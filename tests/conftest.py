@@ -21,10 +21,8 @@ settings.load_profile("repeatable")
 
 PHOTOS = "photos: needs the archives of real photographs that params.yaml looks for beside the clone"
 BROWSER = "browser: needs Chromium (Debian's package `chromium`)"
+
 MOUNTS = "mounts: needs the right to mount a file system"
-
-
-LONG = ["e2e", "stand-ins"]  # groups of tests that take minutes one after the other: begun first, so that no worker is left alone
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,13 +40,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave_out(config, items, "mounts", "tests of a full disk left out: this user may not mount a file system")
     if not program():
         leave_out(config, items, "browser", "tests of the report left out: there is no Chromium here")
-    items.sort(key=turn)
-
-
-def turn(item: pytest.Item) -> int:
-    """The place of a test's group among those that are begun first."""
-    group = item.get_closest_marker("xdist_group")
-    return LONG.index(group.args[0]) if group and group.args[0] in LONG else len(LONG)
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:
