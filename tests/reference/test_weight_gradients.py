@@ -53,6 +53,12 @@ import torch
 from memgan.weight_gradients import use_products, weight_gradient
 import memgan.weight_gradients as ours
 
+def gradients_along_a_line():
+    torch.manual_seed(0)
+    layer, x = torch.nn.Conv1d(256, 256, 3, padding=1), torch.randn(8, 256, 512)
+    layer(x).square().sum().backward()
+    return [p.grad for p in layer.parameters()]
+
 def gradients(inputs, outputs, grouped, bias):
     torch.manual_seed(0)
     layer = torch.nn.Conv2d(inputs, outputs, 3, padding=1, groups=grouped, bias=bias).to(memory_format=torch.channels_last)
@@ -64,11 +70,11 @@ def gradients(inputs, outputs, grouped, bias):
     return once + [p.grad for p in layer.parameters()]
 
 cases = [(64, 128, 1, True), (128, 64, 1, False), (64, 64, 1, True), (128, 128, 2, True)]
-before = [gradients(*case) for case in cases]
+before = [gradients(*case) for case in cases] + [gradients_along_a_line()]
 used = []
 ours.weight_gradient = lambda *given: used.append(given[2].shape) or weight_gradient(*given)
 use_products()
-after = [gradients(*case) for case in cases]
+after = [gradients(*case) for case in cases] + [gradients_along_a_line()]
 for wanted, got in zip(before, after):
     for a, b in zip(wanted, got):
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4 * float(a.abs().max()))
@@ -80,7 +86,7 @@ for wanted, got in zip(before[2:], after[2:]):
 
 
 def test_a_process_that_uses_products_gets_the_same_gradients_and_keeps_torchs_for_the_rest():
-    """In a process of its own, since they stay in use: large convolutions by products, narrow and grouped ones as before, both to
-    the first derivative and through the second, of R1."""
+    """In a process of its own, since they stay in use: large convolutions by products; narrow, grouped and one-dimensional ones as
+    before; both to the first derivative and through the second, of R1."""
     done = subprocess.run([sys.executable, "-c", TRIAL], env=os.environ | {"PYTHONPATH": "src"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,7 @@ the discriminators see (`train.augment: diffaugment`, Zhao et al. 2020) and spec
 
 Scores are means over the seeds, with the standard deviation over them; FID, KID, precision and recall in the features of
 {extractor}. The losses are means over the last quarter of the training, at the last stage: a discriminator that wins (a small `D`
-beside a large `G`) has stopped to teach. The curves, one line a seed:
+beside a large `G`) no longer teaches. The curves, one line a seed:
 
 ![losses of the last stage](stability.png)
 """
