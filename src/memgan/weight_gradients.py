@@ -46,9 +46,7 @@ def _library() -> torch.library.Library:
 
 def worth_it(out: Tensor, x: Tensor, weight: Tensor) -> bool:
     """Whether the product is faster than torch's kernel, by measurement on a processor with AVX2."""
-    if weight.dim() != 4 or {t.dtype for t in (out, x, weight)} != {torch.float32}:
-        return False  # one and three dimensions have no channels last
-    if max(weight.shape[:2]) < WIDE or weight[0, 0].numel() == 1:
+    if {t.dtype for t in (out, x, weight)} != {torch.float32} or max(weight.shape[:2]) < WIDE or weight[0, 0].numel() == 1:
         return False
     return out.is_contiguous(memory_format=torch.channels_last) and 2 * out.numel() * weight[0].numel() >= LARGE
 
