@@ -19,7 +19,8 @@ from memgan.params.data import Images
 CHUNK = 8  # records that a process is given at a time
 LITTLE = 2**22  # bytes of raw data for which it is not worth to start processes
 AHEAD = 4  # chunks that wait for each process
-PREPROCESS = "memgan.data.preprocess"  # the step that each process takes for its main module
+# What the step imports, but for the step itself: each process takes it for its main module and would say that it is there already.
+IMPORTED = ("memgan.data.prepare", "memgan.data.readers", "memgan.data.source", "memgan.data.writer", "memgan.params.load")
 CORES = "OMP_NUM_THREADS"  # what Snakemake, Slurm scripts and people say how many cores a job may use
 
 
@@ -125,7 +126,7 @@ def forks() -> BaseContext:
     It has no threads; a fork of this process would inherit locks that another of its threads may hold.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload([PREPROCESS])
+    context.set_forkserver_preload(list(IMPORTED))
     return context
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -166,6 +167,26 @@ def test_a_killed_process_goes_on(monkeypatch, tmp_path):
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert bytes_of("out/images") == made("whole")
+
+
+def test_a_command_on_two_processes_says_what_one_says():
+    images, captions = cub_members()
+    large = {"CUB_200_2011/notes": random.Random(0).randbytes(prepare.LITTLE)}  # as much is worth a second process
+    files = {"images": pack(Path("images.tgz"), images | large), "captions": pack(Path("captions.tgz"), captions)}
+    write_params(Path(), CUB, {"size": 16, "short_side": 20})
+    write_sources(Path("sources.json"), "cub", files)
+    command = [sys.executable, "-m", "memgan.data.preprocess", "--dataset", "own", "--sources", "sources.json", "--out", "out/images"]
+    said = {}
+    for processes in ("1", "2"):
+        done = subprocess.run(
+            [*command, "--processes", processes],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said[processes] = (done.stderr, done.stdout, bytes_of("out/images"))
+    assert said["1"] == said["2"]
 
 
 def test_counts_that_differ_from_the_makers_are_said(monkeypatch):
