@@ -10,11 +10,10 @@ from memgan.errors import InputError
 from memgan.imports import SOURCE, code_of
 from memgan.params.gan import Train
 from memgan.params.load import Settings, read_yaml
-from memgan.params.schema import check
+from memgan.params.schema import PAPER, check
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("src")
-PAPER = "ours"  # the run that Table 1 shows
 
 
 class Entries:
@@ -110,8 +109,10 @@ def refuse_overrides(config: Mapping[str, Any]) -> None:
     """Ends the program with one line if the command line changes an entry of params.yaml: DVC would not know."""
     tree = read_yaml(PARAMS)
     for key in sorted(tree.keys() | config.keys()):
-        if tree.get(key) != config.get(key):
+        if key not in tree:
+            sys.exit(f"error: --config: {PARAMS} has no entry `{key}`; leave it out")
+        if tree[key] != config.get(key):
             sys.exit(
-                f"error: --config: `{key}` is {config.get(key)!r}, but {PARAMS} says {tree.get(key)!r}; "
+                f"error: --config: `{key}` is {config.get(key)!r}, but {PARAMS} says {tree[key]!r}; "
                 f"edit {PARAMS}, or `dvc exp run -S {key}=...`; if DVC said it, run `make dvc`"
             )

@@ -7,6 +7,7 @@ machine's name: the same inputs give the same bytes.
 
 import ast
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -32,7 +33,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file that can be replaced; name another")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         with full_disk_told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; puts it in the place of `path` if the block ends well, removes it otherwise."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         with full_disk_told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +61,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_of(path: Path) -> Path:
+    """The name under which this process writes `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def temporaries(folder: Path, name: str) -> list[Path]:
+    """What killed processes have left half-written of the file `name`; for one that knows that nobody writes it now."""
+    return list(folder.glob(f".{glob.escape(name)}.*.tmp"))
 
 
 @contextmanager

@@ -133,8 +133,10 @@ def status(as_json: Annotated[bool, Option("--json", help="as a JSON list")] = F
     """Lists the runs: how far each training is, its pace, the time left, its last losses, or its scores once it is done."""
     import json
 
+    from memgan.params.load import PATH, read_yaml
     from memgan.report import status as trainings
 
+    read_yaml(PATH)  # elsewhere than in the project's root nothing has been trained, whatever has
     found = trainings.status()
     typer.echo(json.dumps(found, indent=1) if as_json else trainings.table(found))
 

@@ -49,6 +49,15 @@ def guarded(main: Callable[P, T]) -> Callable[P, T]:
     return safely
 
 
+class LogFile(logging.FileHandler):
+    """A log that a full disk cuts off: what is said stands on standard error all the same, without a traceback a line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Called while the fault is handled."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def start_log(path: Path | None) -> None:
     """Sends messages to standard error and, if `path` is given, to that file, made anew."""
     log.handlers.clear()
@@ -57,7 +66,7 @@ def start_log(path: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(LogFile(path, mode="w", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
@@ -71,6 +80,11 @@ def progress(items: Iterable[T], what: str, total: int | None = None) -> Iterabl
         yield item
         count += 1
     log.info("%s: %d done", what, count)
+
+
+def cores() -> int:
+    """Cores that this process may run on; all of the machine's where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(count: int) -> None:

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+from memgan import steps
 
 PROGRAM = """
 import faiss, json, numpy, torch
@@ -22,3 +25,14 @@ def test_threads_are_those_of_params_and_not_of_the_environment():
     counts = json.loads(done.stdout)
     assert len(counts) > 4
     assert set(counts) == {1}
+
+
+def test_a_full_disk_cuts_a_log_off_without_a_traceback(capfd) -> None:
+    steps.start_log(Path("/dev/full"))
+    try:
+        for k in range(3):
+            steps.log.info("line %d", k)
+    finally:
+        steps.start_log(None)
+        steps.log.handlers.clear()
+    assert capfd.readouterr().err.splitlines() == ["line 0", "line 1", "line 2"]

@@ -1,6 +1,7 @@
 """What is derived is not edited by hand, and what is said twice is the same."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
@@ -13,9 +14,11 @@ from dvc.utils.serialize import load_yaml
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
+from memgan.errors import InputError
 from memgan.params.schema import schema
 from tests.workflow.clones import ROOT, TABLE, Clone, make
 from workflow import lists
+from workflow.record import stages
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CHECK = "PYTHONPATH=src python -m workflow.derive --check"
@@ -83,6 +86,29 @@ def test_a_table_of_other_seeds_than_dvc_yaml_names_is_refused(mocked: Clone):
     done = mocked.run("dvc repro --single-item table1", check=False)
     assert done.returncode != 0
     assert "error: dvc.yaml was derived for other seeds than params.yaml lists (0); run `make dvc`" in done.stdout
+
+
+def test_what_cannot_be_derived_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    said = subprocess.run([sys.executable, "-m", "workflow.derive", "--runs", "nosuch"], cwd=ROOT, capture_output=True, text=True)
+    assert (said.returncode, said.stderr.count("\n")) == (1, 1)
+    assert said.stderr.startswith("error: params.yaml: there is no run `nosuch`")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="DVC works in a git clone"):
+        stages.not_ignored(["results/table1.csv"])
+
+
+@pytest.mark.xdist_group("rules")
+def test_a_method_is_a_stage_and_without_its_files_said_in_one_line(tmp_path: Path):
+    theirs = "methods: {mine: {dataset: birdworld, images: README.md, captions: Makefile}}"
+    clone = make(tmp_path / "clone", ("methods: {}", theirs))
+    stage = load_yaml(clone.path / "dvc.yaml")["stages"]["external_mine"]
+    assert "results/birdworld/methods/mine.json" in str(stage["outs" if "outs" in stage else "metrics"])
+    assert {"README.md", "Makefile"} <= set(stage["deps"]) and "methods.mine" in stage["params"]
+    clone.edit("params.yaml", "images: README.md", "images: nowhere.zip")
+    done = clone.run("PYTHONPATH=src python -m workflow.derive", check=False)
+    assert done.returncode == 1
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("error: Missing input files for rule external_mine") and "nowhere.zip" in last
 
 
 @pytest.mark.parametrize(

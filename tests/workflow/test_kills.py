@@ -85,6 +85,7 @@ def test_orphans_of_a_killed_engine(snakemade: Clone, truth: dict[str, str]):
     process.kill()
     process.wait()
     clone.run(ENGINES["snakemake"])
+    assert "finished before: taken from" in (clone.path / LOG).read_text()  # Snakemake asked for it again
     assert_true(clone, truth)
 
 

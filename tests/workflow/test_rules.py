@@ -23,6 +23,17 @@ MISTAKES = {
     "unknown entry of a block": ("  ema: 0.999", "  ema: 0.999\n  nosuch: 1", "train.nosuch"),
     "unknown data set": ("datasets: [birdworld, sceneworld]", "datasets: [birdworld, nosuch]", "nosuch"),
     "method of an unknown data set": ("methods: {}", "methods: {a: {dataset: nosuch, images: x, captions: y}}", "nosuch"),
+    "misspelt entry": ("pooling: avg", "poolin: avg", "unknown entry `poolin`; is `pooling` meant?"),
+    "misspelt entry of a run": (
+        "  max: {pooling: max}",
+        "  max: {poolin: max}",
+        "unknown entry `runs.max.poolin`; is `pooling` meant?",
+    ),
+    "name that is no part of a file's": ("  max: {pooling: max}", "  a.b: {pooling: max}", "`runs.a.b`"),
+    "seed below 0": ("seeds: [0]", "seeds: [-1]", "`seeds.0`"),
+    "seed twice": ("seeds: [0]", "seeds: [0, 0]", "`seeds`: no value may come twice"),
+    "no run of the paper": ("  ours: {}", "  paper: {}", "`runs` has no `ours`"),
+    "ablation of no run": ("  seeds: [0, 1]", "  seeds: [0, 1]\n  leave_out: [nosuch]", "there is no run `nosuch`"),
     "no YAML": ("pooling: avg", "pooling: [avg", "params.yaml"),
 }
 
@@ -113,7 +124,7 @@ def test_an_override_that_changes_nothing_is_none(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(ROOT)
     read_yaml.cache_clear()
     refuse_overrides(read_yaml(Path("params.yaml")) | {"pooling": "avg"})
-    with pytest.raises(SystemExit, match="`nosuch` is 1"):
+    with pytest.raises(SystemExit, match="has no entry `nosuch`"):
         refuse_overrides(read_yaml(Path("params.yaml")) | {"nosuch": 1})
 
 

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 from shlex import quote
 from typing import Any
 
+from memgan.errors import InputError
 from workflow.lists import listed
 from workflow.record import engine
 
 SCATTER = {"shard"}  # wildcards whose jobs share one stage
+GATHERED = ("datasets", "seeds", "runs", "methods", "ablations")  # entries that say what a rule gathers the results of
 LISTS = {"dataset": "datasets", "seed": "seeds"}  # wildcards whose values params.yaml lists
 CURVES = "/curves.csv"
 LOSSES = {"generator": "g{}", "discriminators": "d{}", "DAMSM": "damsm"}  # title -> column of a stage
@@ -44,7 +46,7 @@ def definition(dag: Any, rule: Any, jobs: Iterable[Any], config: Mapping[str, An
     params = sorted({key for entry in rule.params for key in entry.of(placeholders)})
     command = _command(rule, templates, outs, config)
     return {
-        "cmd": command if placeholders else [_check(params, config), command],
+        "cmd": [_check(gathered, config), command] if (gathered := [key for key in params if key in GATHERED]) else command,
         "deps": list(dict.fromkeys(str(path) for template in templates for path in template.input)),
         **({"params": params} if params else {}),
         **{kind: listed for kind, listed in kinds.items() if listed},
@@ -52,7 +54,7 @@ def definition(dag: Any, rule: Any, jobs: Iterable[Any], config: Mapping[str, An
 
 
 def _check(keys: Iterable[str], config: Mapping[str, Any]) -> str:
-    """The entries that such a rule reads are those that say what it gathers."""
+    """Refuses to gather what params.yaml has come to list otherwise."""
     return " ".join([CHECK, *(quote(f"{key}={listed(config[key])}") for key in keys)])
 
 
@@ -105,5 +107,6 @@ def not_ignored(paths: list[str]) -> set[str]:
     command = ["git", "-c", "core.excludesFile=", "check-ignore", "--no-index", "--stdin"]
     answer = subprocess.run(command, input="\n".join(paths), capture_output=True, text=True, check=False)
     if answer.returncode not in (0, 1):
-        raise RuntimeError(f"git check-ignore: {answer.stderr.strip()}")
+        said = answer.stderr.strip().removeprefix("fatal: ")
+        raise InputError(f"git cannot say which results belong to it ({said}); DVC works in a git clone")
     return set(paths) - set(answer.stdout.splitlines())

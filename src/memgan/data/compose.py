@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Composes the scenes of a data set."""
     settings = Settings(dataset)
-    source, seed, key = settings.source(), int(settings.value("seed")), f"data.{dataset}.source"
+    source, seed, key = settings.source(), settings.value("seed"), f"data.{dataset}.source"
     if source.scenes is None:
         raise InputError(f"params.yaml: `{key}` has no scenes to compose; memgan.data.render renders worlds, download fetches")
     if source.layout != "coco":

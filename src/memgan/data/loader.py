@@ -19,8 +19,10 @@ from memgan.artifacts import seed_of
 from memgan.data.shards import ImageFolder
 from memgan.errors import InputError
 from memgan.params.data import Images
+from memgan.steps import cores
 
 HELD = 2**30  # bytes of decoded images that are kept in memory
+WORKERS = min(4, cores())  # threads that decode and cut
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class TrainingBatches:
             flipped=torch.from_numpy(flipped),
         )
 
-    def stream(self, start: int, stop: int, workers: int = 1, ahead: int = 4) -> Iterator[Batch]:
+    def stream(self, start: int, stop: int, workers: int = WORKERS, ahead: int = 2 * WORKERS) -> Iterator[Batch]:
         """The batches of steps start <= step < stop, made ahead of use on threads (decoding releases the interpreter)."""
         pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
         waiting: deque[Future[Batch]] = deque()

@@ -11,6 +11,7 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Self
 
+from memgan import steps
 from memgan.allocator import keep_pages
 from memgan.data.images import Cut, UnusableError, encode, geometry, inside, resized, shown
 from memgan.data.readers.records import Record
@@ -40,7 +41,7 @@ Outcome = Prepared | str  # or why the record cannot be used
 def cores() -> int:
     """Cores that this job may use: OMP_NUM_THREADS if it is set, else all that the process is allowed to run on."""
     told = os.environ.get(CORES, "")
-    return int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
+    return int(told) if told.isdigit() and int(told) else steps.cores()
 
 
 def prepared(record: Record, images: Images) -> Prepared:

@@ -18,7 +18,7 @@ def main(
 ) -> None:
     """Renders the world of a data set."""
     settings = Settings(dataset)
-    source, seed = settings.source(), int(settings.value("seed"))
+    source, seed = settings.source(), settings.value("seed")
     if source.world is None:
         raise InputError(f"params.yaml: data.{dataset}.source names archives, not a world; it is fetched by memgan.data.download")
     world = WORLDS[source.world.name]

@@ -3,6 +3,7 @@
 python -m memgan.encoders.damsm --images ... --vocabulary ... --dataset ... --out damsm.safetensors
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +28,8 @@ from memgan.encoders.vocabulary import Vocabulary
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm
 from memgan.params.load import Settings
+from memgan.signals import Stop
+from memgan.state import TrainingState
 
 
 @dataclass
@@ -136,21 +139,25 @@ def without(batch: Batch, rows: Tensor) -> Batch:
     return Batch(images, batch.rows[kept], captions, batch.labels[kept], batch.flipped[kept])
 
 
-def train(encoders: Encoders, batches: TrainingBatches, held: Held | None) -> dict[str, Tensor]:
+def train(
+    encoders: Encoders, batches: TrainingBatches, held: Held | None, state: TrainingState | None = None, stop: Stop | None = None
+) -> dict[str, Tensor]:
     """Trains for `params.epochs`. Returns the tensors of the epoch with the lowest validation loss (of the last without any)."""
     params = encoders.params
     optimizer = torch.optim.Adam(encoders.parameters(), lr=params.lr, betas=(0.5, 0.999), fused=True)
-    best, lowest = encoders.state(), np.inf
-    for epoch, start, stop in fit.spans(params.epochs, batches.steps_per_epoch):
-        began, losses = perf_counter(), []
+    kept = fit.Kept(state, text=encoders.text, image=encoders.image, optimizer=optimizer)
+    best, lowest = kept.known.get("best") or encoders.state(), kept.known.get("lowest", math.inf)
+    for epoch, start, end in kept.spans(params.epochs, batches.steps_per_epoch):
+        began = perf_counter()
         encoders.train()
         fit.set_lr(optimizer, params.lr * max(params.decay**epoch, params.lowest))
-        for step, batch in enumerate(batches.stream(start, stop), start):
-            kept = batch if held is None else without(batch, held.rows)
-            if len(kept.rows) > 1:
-                losses.append(fit.checked(train_step(encoders, optimizer, kept, step), "damsm", step))
-        said = f"epoch {epoch + 1}: loss {np.mean(losses):.3f}"
-        loss = -np.inf
+        for step, batch in enumerate(batches.stream(start, end), start):
+            shown = batch if held is None else without(batch, held.rows)
+            if len(shown.rows) > 1:
+                kept.losses.append(fit.checked(train_step(encoders, optimizer, shown, step), "damsm", step))
+            kept.after(step, stop, best=best, lowest=lowest)
+        said = f"epoch {epoch + 1}: loss {np.mean(kept.losses):.3f}"
+        loss = -math.inf
         if held:
             loss, top1 = held.measure(encoders)
             said += f", validation {loss:.3f}, own caption first {top1:.1%} of {len(held.rows)}"
@@ -171,13 +178,17 @@ def main(
     params, geometry = settings.block("damsm", Damsm), settings.block("images", Images)
     seed = settings.value("seed")
     steps.set_threads(settings.value("threads"))
-    encoders = Encoders.fresh(Vocabulary.load(vocabulary), params, geometry, seed)
-    batches = TrainingBatches(images, geometry, 1, params.batch, artifacts.seed_of(seed, "damsm images"))
-    held = Held.draw(batches.source, params.validation, geometry.size, seed)
-    tensors = train(encoders, batches, held)
     used = {"damsm": params.model_dump(), "images": geometry.model_dump()}
     manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed)
-    artifacts.save_tensors(out, tensors, manifest | {"vocabulary": encoders.vocabulary.digest})
+    with fit.resumed(out, manifest) as (state, stop):
+        if state.finished(out):
+            return
+        encoders = Encoders.fresh(Vocabulary.load(vocabulary), params, geometry, seed)
+        batches = TrainingBatches(images, geometry, 1, params.batch, artifacts.seed_of(seed, "damsm images"))
+        held = Held.draw(batches.source, params.validation, geometry.size, seed)
+        tensors = train(encoders, batches, held, state, stop)
+        artifacts.save_tensors(out, tensors, manifest | {"vocabulary": encoders.vocabulary.digest})
+        state.finish(out)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ python -m memgan.encoders.evaluator --images ... --vocabulary ... --dataset ... 
 
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ from memgan.encoders.imagenet import imagenet_weights
 from memgan.encoders.judges import STEP, FineTuned, Judge, judge
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.params import encoders
-from memgan.params.data import Images
+from memgan.params.data import Images, World
 from memgan.params.load import Settings
+from memgan.signals import Stop
+from memgan.state import TrainingState
 
 FRESH = 500  # renderings on which the trained evaluator of a world is tried
 
@@ -37,16 +39,24 @@ def worn(images: Tensor) -> Tensor:
     return images + 0.1 * (amount[3] - 0.3).clamp_min(0) * torch.randn_like(images)
 
 
-def train(network: Judge, source, params: encoders.Evaluator, seed: int) -> None:
+def train(
+    network: Judge,
+    source,
+    params: encoders.Evaluator,
+    seed: int,
+    state: TrainingState | None = None,
+    stop: Stop | None = None,
+) -> None:
     """Adam, rate falling by half a cosine; the loss is the mean of the heads' cross entropies.
 
     A network that is trained from nothing sees images that are `worn`; one that ImageNet has trained, real ones as they are.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=params.lr)
     total = round(params.epochs * source.steps_per_epoch)
-    for epoch, start, stop in fit.spans(params.epochs, source.steps_per_epoch):
-        began, losses = perf_counter(), []
-        for step in range(start, stop):
+    kept = fit.Kept(state, network=network, optimizer=optimizer)
+    for epoch, start, end in kept.spans(params.epochs, source.steps_per_epoch):
+        began = perf_counter()
+        for step in range(start, end):
             images, targets = source.batch_at(step)
             fit.reseed(seed, "evaluator", step)
             fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
@@ -57,8 +67,9 @@ def train(network: Judge, source, params: encoders.Evaluator, seed: int) -> None
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            losses.append(fit.checked(loss.item(), "evaluator", step))
-        steps.log.info("evaluator: epoch %d: loss %.3f, %.0f s", epoch + 1, np.mean(losses), perf_counter() - began)
+            kept.losses.append(fit.checked(loss.item(), "evaluator", step))
+            kept.after(step, stop)
+        steps.log.info("evaluator: epoch %d: loss %.3f, %.0f s", epoch + 1, np.mean(kept.losses), perf_counter() - began)
 
 
 @torch.no_grad()
@@ -80,21 +91,29 @@ def main(
     params, geometry = settings.block("evaluator", encoders.Evaluator), settings.block("images", Images)
     seed, world = settings.value("seed"), settings.source().world
     steps.set_threads(settings.value("threads"))
-    source = examples(world, images, geometry, Vocabulary.load(vocabulary), params, seed)
-    fit.reseed(seed, "evaluator")
-    network = judge(params, geometry.size, source.heads)
-    if isinstance(network, FineTuned):
-        network.trunk.load_imagenet(imagenet_weights("inception_v3"))
-    network = placed(network)
-    train(network, source, params, seed)
     used = {"evaluator": params.model_dump(), "images": geometry.model_dump()}
-    manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed) | {"heads": source.heads}
-    if world:
-        fresh = Renderings(world, geometry, FRESH, FRESH, artifacts.seed_of(seed, "evaluator trial"))
-        right = accuracy(network, *fresh.batch_at(0))
-        manifest["accuracy"] = {name: round(share, 4) for name, share in right.items()}
-        steps.log.info("evaluator: right on %d fresh renderings: %.1f %%", FRESH, 100 * np.mean(list(right.values())))
-    artifacts.save_tensors(out, network.state_dict(), manifest)
+    manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed)
+    with fit.resumed(out, manifest) as (state, stop):
+        if state.finished(out):
+            return
+        source = examples(world, images, geometry, Vocabulary.load(vocabulary), params, seed)
+        fit.reseed(seed, "evaluator")
+        network = judge(params, geometry.size, source.heads)
+        if isinstance(network, FineTuned):
+            network.trunk.load_imagenet(imagenet_weights("inception_v3"))
+        network = placed(network)
+        train(network, source, params, seed, state, stop)
+        manifest |= {"heads": source.heads} | (tried(network, world, geometry, seed) if world else {})
+        artifacts.save_tensors(out, network.state_dict(), manifest)
+        state.finish(out)
+
+
+def tried(network: Judge, world: World, geometry: Images, seed: int) -> dict[str, Any]:
+    """`accuracy` of each head on fresh renderings."""
+    fresh = Renderings(world, geometry, FRESH, FRESH, artifacts.seed_of(seed, "evaluator trial"))
+    right = accuracy(network, *fresh.batch_at(0))
+    steps.log.info("evaluator: right on %d fresh renderings: %.1f %%", FRESH, 100 * np.mean(list(right.values())))
+    return {"accuracy": {name: round(share, 4) for name, share in right.items()}}
 
 
 if __name__ == "__main__":

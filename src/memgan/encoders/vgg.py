@@ -23,6 +23,8 @@ from memgan.encoders.vocabulary import Vocabulary
 from memgan.params.data import Images
 from memgan.params.encoders import Features
 from memgan.params.load import Settings
+from memgan.signals import Stop
+from memgan.state import TrainingState
 
 RARE = 1e-3  # words are taken to occur in at least this share of the images, and to lack in as many
 
@@ -35,7 +37,14 @@ def bags(rows: list[dict], vocabulary: Vocabulary) -> Tensor:
     return bag
 
 
-def train_small(network: FeatureNetwork, batches: TrainingBatches, vocabulary: Vocabulary, params: Features) -> float:
+def train_small(
+    network: FeatureNetwork,
+    batches: TrainingBatches,
+    vocabulary: Vocabulary,
+    params: Features,
+    state: TrainingState | None = None,
+    told: Stop | None = None,
+) -> float:
     """Trains the network to name the words of an image's captions (Joulin et al. 2016: features without labels).
 
     A linear map of v's spatial mean to one logit a word, binary cross entropy summed over the words, mean over images; Adam, its
@@ -48,8 +57,9 @@ def train_small(network: FeatureNetwork, batches: TrainingBatches, vocabulary: V
     words, targets = words.to(next(network.parameters()).device), beside(network, targets)
     optimizer = torch.optim.Adam([*network.parameters(), *words.parameters()], lr=params.lr)
     total, mean = round(params.epochs * batches.steps_per_epoch), float("nan")
-    for epoch, start, stop in fit.spans(params.epochs, batches.steps_per_epoch):
-        began, losses = perf_counter(), []
+    kept = fit.Kept(state, network=network, words=words, optimizer=optimizer)
+    for epoch, start, stop in kept.spans(params.epochs, batches.steps_per_epoch):
+        began = perf_counter()
         for step, batch in enumerate(batches.stream(start, stop), start):
             fit.set_lr(optimizer, fit.cosine_lr(params.lr, step, total))
             logits = words(network(beside(network, batch.images[-1])).mean(dim=(2, 3)))
@@ -58,8 +68,9 @@ def train_small(network: FeatureNetwork, batches: TrainingBatches, vocabulary: V
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            losses.append(fit.checked(loss.item(), "features", step))
-        mean = float(np.mean(losses))
+            kept.losses.append(fit.checked(loss.item(), "features", step))
+            kept.after(step, told)
+        mean = float(np.mean(kept.losses))
         steps.log.info("vgg: epoch %d: loss %.3f, %.0f s", epoch + 1, mean, perf_counter() - began)
     return mean
 
@@ -75,17 +86,22 @@ def main(
     params, geometry = settings.block("features", Features), settings.block("images", Images)
     seed = settings.value("seed")
     steps.set_threads(settings.value("threads"))
+    used = {"features": params.model_dump(), "images": geometry.model_dump()}
+    manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed)
     fit.reseed(seed, "vgg")
     network = FeatureNetwork(params, geometry)
     if params.network == "vgg16":
         weights = fit.under("features", imagenet_weights("vgg16"))
         network.layers.load_state_dict({name: weights[name] for name in network.layers.state_dict()})
-    else:
+        artifacts.save_tensors(out, network.state_dict(), manifest)
+        return
+    with fit.resumed(out, manifest) as (state, stop):
+        if state.finished(out):
+            return
         batches = TrainingBatches(images, geometry, 1, params.batch, artifacts.seed_of(seed, "vgg images"))
-        train_small(placed(network), batches, Vocabulary.load(vocabulary), params)
-    used = {"features": params.model_dump(), "images": geometry.model_dump()}
-    manifest = artifacts.manifest(STEP, used, {"images": images, "vocabulary": vocabulary}, seed)
-    artifacts.save_tensors(out, network.state_dict(), manifest)
+        train_small(placed(network), batches, Vocabulary.load(vocabulary), params, state, stop)
+        artifacts.save_tensors(out, network.state_dict(), manifest)
+        state.finish(out)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ One for each stage. Beside what its convolutions find, each sees content: the im
 every hidden feature.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,7 +21,8 @@ class ContentPyramid(nn.Module):
         super().__init__()
         self.scales = scales
         window = {"kernel_size": gan.content_kernel, "stride": 2, "padding": gan.content_padding}
-        self.pool = nn.AvgPool2d(**window, count_include_pad=gan.count_include_pad) if pooling == "avg" else nn.MaxPool2d(**window)
+        average = partial(nn.AvgPool2d, count_include_pad=gan.count_include_pad)
+        self.pool = {"avg": average, "max": nn.MaxPool2d}[pooling](**window)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: B x 3 x p x p. Returns `scales` maps, each half the size of the one before."""

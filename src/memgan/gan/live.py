@@ -4,16 +4,13 @@ The curves lie in `dvclive/<dataset>/<run>/<seed>/`, outside of results/: neithe
 ignores them. `dvc plots show` draws them. MEMGAN_LIVE=off leaves them out.
 """
 
-import contextlib
 import os
 import resource
 import shutil
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +20,6 @@ from memgan.steps import log
 SWITCH = "MEMGAN_LIVE"
 ROOT = Path("dvclive")
 TELL = 2.0  # seconds between two notes of progress, at least
-ECHO = 2.0  # seconds in which a second signal is the same one
 
 
 class Curves:
@@ -145,33 +141,6 @@ class Clock:
             "time": round(time.time()),
             "terms": {name: float(f"{value:.5g}") for name, value in terms.items()},
         }
-
-
-class Stop:
-    """Notes SIGTERM and SIGINT (Slurm, Ctrl-C), so that the step at work ends well.
-
-    A second one ends the process at once, if it comes later than the echo of the first that an engine may send.
-    """
-
-    def __init__(self) -> None:
-        self.name, self.at = "", 0.0
-
-    def __enter__(self) -> Self:
-        self.before = {}
-        with contextlib.suppress(ValueError):  # signals reach the main thread alone
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if not self.name:
-            self.name, self.at = signal.Signals(number).name, time.monotonic()
-        elif time.monotonic() - self.at > ECHO:
-            self.__exit__()
-            signal.raise_signal(number)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 def memory() -> dict[str, float]:

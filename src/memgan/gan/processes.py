@@ -12,7 +12,8 @@ machine, which the step's module and its arguments follow.
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -175,7 +176,10 @@ def backend(here: int) -> str:
 def launch(count: int) -> None:
     """Becomes the launcher, with the command that this process was started with; so signals go straight to it."""
     template = os.environ.get(LAUNCHER, LOCAL)
-    command = [word.format(python=sys.executable, processes=count) for word in shlex.split(template)]
+    try:
+        command = [word.format(python=sys.executable, processes=count) for word in shlex.split(template)]
+    except (ValueError, LookupError) as fault:
+        raise InputError(f"{LAUNCHER}: `{template}` is no command ({fault}); write it as `{LOCAL}`") from None
     spec = sys.modules["__main__"].__spec__
     marked = {**os.environ, LAUNCHER: template, LAUNCHED: "yes"}
     try:
@@ -184,8 +188,17 @@ def launch(count: int) -> None:
         raise InputError(f"{LAUNCHER}: {command[0]} cannot be started ({fault}); name a launcher as in `{LOCAL}`") from None
 
 
-def lonely(fault: RuntimeError, step: int) -> InputError:
-    """What is said when a collective operation fails, which is when another process is gone."""
-    said = str(fault).splitlines()[0]
-    reason = (said.partition("] ")[2] or said).partition(" [")[0][:100]  # gloo begins with its source file, and ends with addresses
-    return InputError(f"training: at step {step} another process ended ({reason}); the last state is kept: run the same again")
+@contextmanager
+def listening(when: str) -> Iterator[None]:
+    """Turns what a collective operation raises when another process is gone into one line; faults of this process stay as they are.
+
+    `when`: "at step 7".
+    """
+    try:
+        yield
+    except RuntimeError as fault:
+        said = str(fault).splitlines()[0] if str(fault) else ""
+        if not isinstance(fault, dist.DistError) and "gloo" not in said:  # gloo begins with the path of its source file
+            raise
+        reason = (said.partition("] ")[2] or said).partition(" [")[0][:100]  # and ends with addresses
+        raise InputError(f"training: {when} another process ended ({reason}); the last state is kept: run the same again") from None

@@ -25,10 +25,11 @@ from memgan.device import device
 from memgan.encoders.feature_network import load_vgg
 from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
+from memgan.errors import InputError
 from memgan.gan.engine import Engine, Recipe
-from memgan.gan.live import ROOT, Clock, Curves, Stop
+from memgan.gan.live import ROOT, Clock, Curves
 from memgan.gan.neighbours import Neighbours
-from memgan.gan.processes import lonely, start
+from memgan.gan.processes import listening, start
 from memgan.gan.texts import TextReader
 from memgan.gan.watch import Showcase, Watch
 from memgan.memory.features import FeatureStore
@@ -37,7 +38,8 @@ from memgan.params.encoders import Damsm, Features
 from memgan.params.gan import Gan, Train
 from memgan.params.load import Settings
 from memgan.params.memory import Memory
-from memgan.state import TrainingState
+from memgan.signals import Stop
+from memgan.state import PATIENCE, TrainingState
 from memgan.weight_gradients import use_products
 
 
@@ -95,12 +97,17 @@ def main(
     )
     live = ROOT / dataset / run / str(seed) if processes.writes else None
     # another kind of device rounds otherwise: it would not end in the same weights
-    with TrainingState(out, written | {"device": device().type}, processes.writes) as state:
+    patience = math.inf if processes.size == 1 else PATIENCE
+    with TrainingState(out, written | {"device": device().type}, processes.writes, patience) as state:
+        with listening("before the first step"):
+            made = processes.told(state.finished(out, curves))
+        if made:
+            return
         rows = fit(engine, batches, chosen, state, live)
         if processes.writes:
             write_text(curves, table(rows))
             save_tensors(out, engine.average.state_dict(), written)
-            state.clear()
+            state.finish(out, curves)
 
 
 def steps_of(train: Train, batches: TrainingBatches) -> int:
@@ -135,25 +142,29 @@ def fit(
 
 def resumed(engine: Engine, state: TrainingState) -> tuple[int, list[dict[str, float]]]:
     """Takes up the last state, in all processes the same: (the next step, the curves' points so far)."""
-    saved = state.load() if state.writes else None
-    source = engine.processes.told(str(state.source) if saved else None)
-    if source and not state.writes:
-        saved = torch.load(str(source), weights_only=True, map_location="cpu")
-    if saved is None:
-        return 0, []
-    engine.restore(saved["engine"])
-    engine.processes.any(False)  # nobody goes on, and writes a state, before all have read this one
+    with listening("before the first step"):
+        saved = state.load() if state.writes else None
+        source = engine.processes.told(str(state.source) if saved else None)
+        if source and not state.writes:
+            saved = torch.load(str(source), weights_only=True, map_location="cpu")
+        if saved is None:
+            return 0, []
+        engine.restore(saved["engine"])
+        engine.processes.any(False)  # nobody goes on, and writes a state, before all have read this one
     return saved["step"], saved["rows"]
 
 
 def train_step(engine: Engine, batch: Batch, feature: Tensor, step: int, stop: Stop) -> tuple[dict[str, float], bool]:
-    """`Engine.step`, and whether one of the processes was told to stop. Raises InputError if another process is gone."""
+    """`Engine.step`, and whether one of the processes was told to stop.
+
+    Raises InputError if another process is gone, or if a GPU has too little memory.
+    """
     try:
-        return engine.step(batch, feature, step), engine.processes.any(bool(stop.name))
-    except RuntimeError as fault:
-        if engine.processes.size == 1:
-            raise
-        raise lonely(fault, step) from None
+        with listening(f"at step {step}"):
+            return engine.step(batch, feature, step), engine.processes.any(bool(stop.name))
+    except torch.OutOfMemoryError as fault:
+        said = str(fault).partition(". ")[0]
+        raise InputError(f"training: at step {step} {said}; lower train.batch, or gan.ngf and gan.ndf") from None
 
 
 def table(rows: list[dict[str, Any]]) -> str:

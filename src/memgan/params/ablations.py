@@ -1,6 +1,7 @@
 """What `make ablations` compares: `ablations` (SPEC 13)."""
 
 from memgan.params.base import Block, entry, optional
+from memgan.params.load import Seeds
 
 
 class Ablations(Block):
@@ -8,4 +9,4 @@ class Ablations(Block):
 
     dataset: str = entry("name under `data`; a short preset of a world [ours]")
     leave_out: tuple[str, ...] = optional("runs that are no ablations", ())
-    seeds: tuple[int, ...] = entry("one generator each, the same for every run, so that differences are paired", min_length=1)
+    seeds: Seeds = entry("one generator each, the same for every run, so that differences are paired")

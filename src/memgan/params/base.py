@@ -1,8 +1,10 @@
 """What all blocks of params.yaml share."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Pooling = Literal["avg", "max"]
 
 
 class Block(BaseModel):

@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from memgan.params.base import Block, entry
+from memgan.params.base import Block, Pooling, entry
 
-Pooling = Literal["avg", "max"]
+__all__ = ["Gan", "Pooling", "Train"]
 
 
 class Gan(Block):

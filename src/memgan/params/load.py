@@ -1,20 +1,63 @@
-"""Reads params.yaml for a step: its blocks, with what the data set and the run change of them."""
+"""Reads params.yaml for a step: its scalars and blocks, with what the data set and the run change of them.
+
+A step looks at what it reads, and at the names of all entries: a misspelt one is refused under either engine.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from memgan.errors import InputError
-from memgan.params.base import Block
+from memgan.params.base import Block, Pooling, entry
 from memgan.params.data import Source
 
 PATH = Path("params.yaml")
 B = TypeVar("B", bound=Block)
+V = TypeVar("V")
+SHOWN = 60  # characters of a wrong value
+
+
+def distinct(values: tuple[V, ...]) -> tuple[V, ...]:
+    """The same. Raises ValueError if one comes twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("no value may come twice")
+    return values
+
+
+Seed = Annotated[int, Field(ge=0)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)]
+
+
+class Scalars(Block):
+    """What stands alone, outside of any block."""
+
+    seed: Seed = entry("of the worlds, the splits and the encoders")
+    seeds: Seeds = entry("one trained generator each")
+    threads: int = entry("torch threads of a job: their number changes the order of sums", ge=1)
+    shards: int = entry("jobs that share the sampling of one run; the images are the same whatever it is", ge=1)
+    pooling: Pooling = entry("kind of the discriminators' content pooling; paper avg")
+    datasets: Annotated[tuple[str, ...], AfterValidator(distinct)] = entry(
+        "what Table 1 is measured on, names under `data`", min_length=1
+    )
+
+
+SCALARS = {
+    name: TypeAdapter(Annotated[field.annotation, *field.metadata]) if field.metadata else TypeAdapter(field.annotation)
+    for name, field in Scalars.model_fields.items()
+}
+AFTER = ("memory", "gan", "train", "sampling")  # blocks that a run may change: what comes after the encoders
+BLOCKS = ("images", "damsm", "evaluator", "features", *AFTER, "metrics")
+NAMES = {  # of the entries at each level
+    "": (*SCALARS, "ablations", *BLOCKS, "data", "runs", "methods"),
+    "data": ("source", *BLOCKS),
+    "runs": ("pooling", *AFTER),
+}
 
 
 class Settings:
@@ -27,22 +70,30 @@ class Settings:
     def __init__(self, dataset: str | None = None, run: str | None = None, path: Path = PATH):
         self.dataset, self.run, self.path = dataset, run, path
         self.tree = read_yaml(path)
+        refuse_unknown(self.tree, NAMES[""], path)
         self._known("data", dataset, "data set")
         self._known("runs", run, "run")
 
     def block(self, name: str, model: type[B]) -> B:
-        """The resolved block `name`. Raises InputError naming the key that is wrong."""
-        merged = self._read(name)
+        """The resolved block `name`. Raises InputError naming the key that is wrong, where it stands."""
+        merged, places = self._read(name), dict[str, str]()
         for place, owner in (("data", self.dataset), ("runs", self.run)):
             if owner:
                 changes = (self._read(place, owner, name) if place == "data" else self._read(place, owner).get(name)) or {}
                 merged = merged | changes
-        return validated(model, merged, self.path, name)
+                places |= dict.fromkeys(changes, f"{place}.{owner}.{name}")
+        return validated(model, merged, self.path, name, places)
 
     def value(self, name: str) -> Any:
-        """The scalar `name`, as the run sees it."""
-        value = self._read(name)
-        return self._read("runs", self.run).get(name, value) if self.run else value
+        """The scalar `name`, as the run sees it. Raises InputError if it is none that it may be."""
+        value, where = self._read(name), name
+        if self.run and name in (changes := self._read("runs", self.run)):
+            value, where = changes[name], f"runs.{self.run}.{name}"
+        try:
+            found = SCALARS[name].validate_python(value)
+        except ValidationError as fault:
+            refuse(fault, self.path, where)
+        return list(found) if isinstance(found, tuple) else found
 
     def entry(self, *keys: str) -> Any:
         """The entry at these keys, which neither data set nor run changes."""
@@ -65,8 +116,12 @@ class Settings:
 
     def _known(self, place: str, name: str | None, what: str) -> None:
         known = self.tree.get(place, {})
-        if name is not None and name not in known:
+        if name is None:
+            return
+        if name not in known:
             raise InputError(f"{self.path}: there is no {what} `{name}` under `{place}`; known: {', '.join(known)}")
+        if isinstance(known[name], Mapping):
+            refuse_unknown(known[name], NAMES[place], self.path, f"{place}.{name}.")
 
 
 @cache
@@ -83,13 +138,52 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def validated(model: type[B], content: Any, path: Path, key: str) -> B:
-    """`content` as a block. Raises InputError that names the first wrong key and the mend."""
+def validated(model: type[B], content: Any, path: Path, key: str = "", places: Mapping[str, str] | None = None) -> B:
+    """`content` as a block. Raises InputError that names the first wrong key and the mend.
+
+    `places`: fields that stand elsewhere than under `key`.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as fault:
-        first = fault.errors()[0]
-        where = ".".join([key, *(str(part) for part in first["loc"])])
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{path}: unknown entry `{where}`; known here: {', '.join(model.model_fields)}") from None
-        raise InputError(f"{path}: `{where}`: {first['msg']} (it is {first['input']!r})") from None
+        refuse(fault, path, key, places or {}, model)
+
+
+def refuse(
+    fault: ValidationError, path: Path, key: str, places: Mapping[str, str] | None = None, model: type[Block] | None = None
+) -> NoReturn:
+    """Raises InputError for what is wrong at `key`: unknown names first, since the entry that is missing is misspelt there."""
+    first = min(fault.errors(), key=lambda error: error["type"] != "extra_forbidden")
+    loc = [str(part) for part in first["loc"] if part != "[key]"]
+    where = ".".join(filter(None, [(places or {}).get(loc[0], key) if loc else key, *loc]))
+    if first["type"] == "extra_forbidden":
+        raise InputError(unknown(where, fields_at(model, loc[:-1]), path)) from None
+    if first["type"] == "missing":
+        raise InputError(f"{path}: there is no entry `{where}`; add it (README, params.yaml)") from None
+    given = repr(first["input"])
+    given = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
+    raise InputError(f"{path}: `{where}`: {first['msg'].removeprefix('Value error, ')} (it is {given})") from None
+
+
+def fields_at(kind: Any, loc: Iterable[str]) -> Iterable[str]:
+    """Names of the fields of the block at `loc` in a block or in a mapping of blocks; none where there is no block."""
+    for part in loc:
+        if isinstance(kind, type) and issubclass(kind, Block):
+            kind = kind.model_fields[part].annotation if part in kind.model_fields else None
+        else:
+            kind = get_args(kind)[-1] if get_args(kind) else None
+    return kind.model_fields if isinstance(kind, type) and issubclass(kind, Block) else ()
+
+
+def refuse_unknown(entries: Mapping[str, Any], names: Iterable[str], path: Path, prefix: str = "") -> None:
+    """Raises InputError for the first entry that has another name than these."""
+    for name in entries:
+        if name not in names:
+            raise InputError(unknown(f"{prefix}{name}", names, path))
+
+
+def unknown(where: str, names: Iterable[str], path: Path) -> str:
+    """What is said of an unknown entry."""
+    near = get_close_matches(where.rpartition(".")[2], list(names), n=1)
+    meant = f"; is `{near[0]}` meant?" if near else ""
+    return f"{path}: unknown entry `{where}`{meant}" + (f"; known here: {', '.join(names)}" if names else "")

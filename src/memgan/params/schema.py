@@ -10,13 +10,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from memgan.artifacts import write_text
+from memgan.errors import InputError
 from memgan.params.ablations import Ablations
 from memgan.params.base import Block, entry, optional
 from memgan.params.data import Images, Source
 from memgan.params.encoders import Damsm, Evaluator, Features
 from memgan.params.evaluation import Metrics, Sampling
 from memgan.params.gan import Gan, Pooling, Train
-from memgan.params.load import Settings, read_yaml, validated
+from memgan.params.load import Scalars, Settings, read_yaml, validated
 from memgan.params.memory import Memory
 from memgan.params.methods import Method
 
@@ -31,6 +32,7 @@ BLOCKS: dict[str, type[Block]] = {
     "sampling": Sampling,
     "metrics": Metrics,
 }
+PAPER = "ours"  # the run that changes nothing
 SCHEMA = Path("workflow/schemas/params.schema.json")
 Changes = dict[str, Any]
 Key = Annotated[str, Field(pattern=r"^\w+$")]  # part of file names and of dotted keys
@@ -61,15 +63,9 @@ class Run(Block):
     sampling: Changes = Field({}, description="changes of `sampling`")
 
 
-class Params(Block):
+class Params(Scalars):
     """params.yaml: everything that changes a number in a table, and nothing else."""
 
-    seed: int = entry("of the worlds, the splits and the encoders", ge=0)
-    seeds: tuple[int, ...] = entry("one trained generator each", min_length=1)
-    threads: int = entry("torch threads of a job: their number changes the order of sums", ge=1)
-    shards: int = entry("jobs that share the sampling of one run; the images are the same whatever it is", ge=1)
-    pooling: Pooling = entry("kind of the discriminators' content pooling; paper avg")
-    datasets: tuple[str, ...] = entry("what Table 1 is measured on, names under `data`", min_length=1)
     ablations: Ablations = entry("data set and seeds of the ablations, apart from Table 1")
     images: Images = entry("geometry")
     damsm: Damsm = entry("text and image encoders")
@@ -80,15 +76,19 @@ class Params(Block):
     train: Train = entry("losses and recipe")
     sampling: Sampling = entry("sampling")
     metrics: Metrics = entry("protocol")
-    data: dict[str, DataSet] = entry("the data sets that can be named")
-    runs: dict[str, Run] = entry("named overrides; `ours` is empty")
+    data: dict[Key, DataSet] = entry("the data sets that can be named")
+    runs: dict[Key, Run] = entry("named overrides; `ours` is empty")
     methods: dict[Key, Method] = optional("other systems' samples, to be scored as ours are", {})
 
 
 def check(path: Path) -> Params:
     """The whole file, each data set's and run's resolved blocks included. Raises InputError for the first fault."""
-    tree = read_yaml(path)
-    params = validated(Params, tree, path, "params")
+    Settings(path=path)  # refuses unknown names first
+    params = validated(Params, read_yaml(path), path)
+    if PAPER not in params.runs:
+        raise InputError(f"{path}: `runs` has no `{PAPER}`, the paper's method; add `{PAPER}: {{}}`")
+    for run in params.ablations.leave_out:
+        Settings(run=run, path=path)
     for name in [*params.datasets, params.ablations.dataset, *(method.dataset for method in params.methods.values())]:
         Settings(dataset=name, path=path)
     for dataset in params.data:

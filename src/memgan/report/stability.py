@@ -39,7 +39,10 @@ the discriminators see (`train.augment: diffaugment`, Zhao et al. 2020) and spec
 
 Scores are means over the seeds, with the standard deviation over them; FID, KID, precision and recall in the features of
 {extractor}. The losses are means over the last quarter of the training, at the last stage: a discriminator that wins (a small `D`
-beside a large `G`) no longer teaches. The curves, one line a seed:
+beside a large `G`) no longer teaches. The curves, one line a seed, are below.
+
+A discriminator learns images by heart over many passes. Where the table's trainings make few, it shows what the switches cost, not
+what they would save on fewer images or in longer trainings.
 
 ![losses of the last stage](stability.png)
 """

@@ -73,7 +73,7 @@ def test_the_number_of_processes_changes_no_byte(monkeypatch, own_server):
     assert len(ImageFolder(Path("two/images"), "train")) == 15
 
 
-@pytest.mark.parametrize(("told", "count"), [("3", 3), ("", len(os.sched_getaffinity(0))), ("0", len(os.sched_getaffinity(0)))])
+@pytest.mark.parametrize(("told", "count"), [("3", 3), ("", steps.cores()), ("0", steps.cores())])
 def test_processes_are_the_cores_of_the_job(monkeypatch, told, count):
     monkeypatch.setenv(prepare.CORES, told)
     assert prepare.cores() == count
@@ -175,11 +175,21 @@ def test_a_command_on_two_processes_says_what_one_says():
     files = {"images": pack(Path("images.tgz"), images | large), "captions": pack(Path("captions.tgz"), captions)}
     write_params(Path(), CUB, {"size": 16, "short_side": 20})
     write_sources(Path("sources.json"), "cub", files)
-    command = [sys.executable, "-m", "memgan.data.preprocess", "--dataset", "own", "--sources", "sources.json", "--out", "out/images"]
+    command = [
+        sys.executable,
+        "-m",
+        "memgan.data.preprocess",
+        "--dataset",
+        "own",
+        "--sources",
+        "sources.json",
+        "--out",
+        "out/images",
+    ]
     said = {}
     for processes in ("1", "2"):
         done = subprocess.run(
-            [*command, "--processes", processes],
+            [*command, "--out", "out/images", "--processes", processes],
             env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
             capture_output=True,
             text=True,

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from memgan import signals
 from memgan.gan import live
-from memgan.gan.live import Clock, Curves, Stop
+from memgan.gan.live import Clock, Curves
+from memgan.signals import Stop
 
 
 def steps_of(path: Path) -> list[int]:
@@ -95,7 +97,7 @@ def test_the_first_signal_is_noted_and_a_late_second_one_ends(monkeypatch: pytes
         assert stop.name == "SIGTERM"
         os.kill(os.getpid(), signal.SIGINT)  # an engine's echo
         assert stop.name == "SIGTERM"
-        monkeypatch.setattr(live, "ECHO", 0.0)
+        monkeypatch.setattr(signals, "ECHO", 0.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)

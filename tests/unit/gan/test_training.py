@@ -16,6 +16,9 @@ import pytest
 import torch
 
 from memgan.artifacts import load_tensors
+from memgan.errors import InputError
+from memgan.gan.processes import launch, listening
+from memgan.gan.train import train_step
 from tests.factory import ROOT
 from tests.trainings import Trainings, together
 
@@ -33,6 +36,8 @@ RUNS = {
     "diverging": {"train": {"lr_g": 1e30}},
     "hundred": {"train": {"epochs": 300}},
     "killed": {"train": {"epochs": 300}},
+    "again": {},
+    "two_again": {"train": {"processes": 2}},
 }
 
 
@@ -118,6 +123,47 @@ def test_a_process_that_dies_ends_the_others_with_one_line(trainings: Trainings)
     assert members[0].exitcode == 1
     assert "another process ended" in trainings.said("widowed").splitlines()[-1]
     assert trainings.states("widowed")
+
+
+def test_a_finished_training_whose_engine_did_not_hear_of_it_is_not_done_again(trainings: Trainings) -> None:
+    """One process, and two of which only the first can know."""
+    for run, environments in (("again", [{}]), ("two_again", together(2))):
+        made = []
+        for _ in range(2):
+            members = [trainings.started(run, **env) for env in environments]
+            for member in members:
+                member.join(600)
+            assert [member.exitcode for member in members] == [0] * len(members), trainings.said(run)
+            made.append(trainings.results(run))
+            for name in made[0]:
+                (trainings.folder(run) / name).unlink()
+        assert made[0] == made[1]
+        assert "finished before: taken from" in trainings.said(run) and "trained" not in trainings.said(run)
+
+
+def test_a_fault_of_one_s_own_is_not_another_process() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"), listening("at step 3"):
+        torch.zeros(2, 3) @ torch.zeros(2, 3)
+    with pytest.raises(InputError, match=r"at step 3 another process ended \(Connection closed by peer\)"), listening("at step 3"):
+        raise RuntimeError("[/somewhere/gloo/transport/tcp/pair.cc:500] Connection closed by peer [127.0.0.1]:4711")
+    with pytest.raises(InputError, match="before the first step another process ended"), listening("before the first step"):
+        raise torch.distributed.DistNetworkError("the store is gone")
+
+
+def test_a_full_gpu_is_said_in_one_line() -> None:
+    class Full:
+        def step(self, *_: object) -> dict[str, float]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 2 GiB")
+
+    with pytest.raises(InputError, match=r"at step 5 CUDA out of memory; lower train\.batch"):
+        train_step(Full(), None, None, 5, None)
+
+
+@pytest.mark.parametrize("launcher", ["srun -x {host} {python}", "run 'it", "run {python", "run {0}"])
+def test_a_launcher_that_is_no_command_is_refused(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMGAN_LAUNCHER", launcher)
+    with pytest.raises(InputError, match=r"MEMGAN_LAUNCHER: .* is no command"):
+        launch(2)
 
 
 def test_a_gradient_that_is_no_number_stops_with_its_step_and_name(trainings: Trainings) -> None:
