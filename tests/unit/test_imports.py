@@ -1,9 +1,14 @@
 """Which files count as a step's code."""
 
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from memgan import imports
 from memgan.imports import code_of
 
 FILES = {
@@ -51,3 +56,25 @@ def test_what_judges_images_depends_on_no_code_that_renders_a_data_set():
     needed = {path.name for path in code_of("memgan.metrics.measure")}
     assert {"readers.py", "bird_captions.py", "scene_captions.py"} <= needed
     assert not needed & {"birdworld.py", "sceneworld.py", "packing.py", "evaluator.py", "examples.py"}
+
+
+def test_what_was_found_before_holds_until_a_file_changes(source: Path):
+    """In processes of their own, as the engines and the steps are."""
+    shutil.copy(imports.__file__, source / "memgan/imports.py")
+    notes = source / "memgan/__pycache__/imports.json"
+    ask = [sys.executable, "-c", "from memgan.imports import code_of; print([path.name for path in code_of('memgan.f')])"]
+
+    def found() -> str:
+        return subprocess.run(ask, cwd=source, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert found() == "['f.py']"
+    known = json.loads(notes.read_text())
+    assert [Path(path).name for path in known if path.endswith("f.py")] == ["f.py"]
+    known[str(source / "memgan/f.py")]["imports"] = [[0, "memgan.e", []]]  # what stands there is believed
+    notes.write_text(json.dumps(known))
+    assert found() == "['e.py', 'f.py']"
+    (source / "memgan/f.py").write_text("import memgan.b\nimport memgan.told\n")
+    assert found() == "['a.py', 'b.py', 'c.py', '__init__.py', 'd.py', 'f.py', 'g.py']"
+    for content in ("{", "[1]", ""):
+        notes.write_text(content)
+        assert found() == "['a.py', 'b.py', 'c.py', '__init__.py', 'd.py', 'f.py', 'g.py']"
