@@ -125,20 +125,20 @@ def test_a_process_that_dies_ends_the_others_with_one_line(trainings: Trainings)
     assert trainings.states("widowed")
 
 
-def test_a_finished_training_whose_engine_did_not_hear_of_it_is_not_done_again(trainings: Trainings) -> None:
-    """One process, and two of which only the first can know."""
-    for run, environments in (("again", [{}]), ("two_again", together(2))):
-        made = []
-        for _ in range(2):
-            members = [trainings.started(run, **env) for env in environments]
-            for member in members:
-                member.join(600)
-            assert [member.exitcode for member in members] == [0] * len(members), trainings.said(run)
-            made.append(trainings.results(run))
-            for name in made[0]:
-                (trainings.folder(run) / name).unlink()
-        assert made[0] == made[1]
-        assert "finished before: taken from" in trainings.said(run) and "trained" not in trainings.said(run)
+@pytest.mark.parametrize(("run", "size"), [("again", 1), pytest.param("two_again", 2, marks=pytest.mark.slow)])
+def test_a_finished_training_whose_engine_did_not_hear_of_it_is_not_done_again(trainings: Trainings, run: str, size: int) -> None:
+    """Of two processes only the first can know."""
+    made = []
+    for _ in range(2):
+        members = [trainings.started(run, **env) for env in (together(size) if size > 1 else [{}])]
+        for member in members:
+            member.join(600)
+        assert [member.exitcode for member in members] == [0] * size, trainings.said(run)
+        made.append(trainings.results(run))
+        for name in made[0]:
+            (trainings.folder(run) / name).unlink()
+    assert made[0] == made[1]
+    assert "finished before: taken from" in trainings.said(run) and "trained" not in trainings.said(run)
 
 
 def test_a_fault_of_one_s_own_is_not_another_process() -> None:
