@@ -4,7 +4,7 @@ Both engines list these files as inputs of a step, and a training state is keyed
 it can change and nothing else. The imports are read from the syntax tree, those inside functions too; nothing is imported.
 
 Parsing all files takes half a second, so that what was found in a file is noted beside Python's own compiled files, and holds as
-they do: as long as the file has the same time and size.
+they do: as long as the file has the same time and size, and this one, which reads them, too.
 """
 
 import ast
@@ -70,8 +70,7 @@ def _imported(path: Path, package: str) -> tuple[str, ...]:
 @cache
 def _found(path: Path) -> dict[str, Any]:
     """Whether a file holds code, and its imports: [level, module, members]."""
-    status = path.stat()
-    stamp, notes = [status.st_mtime_ns, status.st_size], _notes()
+    stamp, notes = [*_stamp(path), *_stamp(Path(__file__))], _notes()
     if (noted := notes.get(str(path))) and noted["stamp"] == stamp:
         return noted
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -79,6 +78,11 @@ def _found(path: Path) -> dict[str, Any]:
     notes[str(path)] = {"stamp": stamp, "code": code, "imports": list(_imports(tree))}
     _added.append(path)
     return notes[str(path)]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str | None, list[str]]]:

@@ -49,7 +49,6 @@ class TrainingState:
         self.seconds = seconds_between()
         self.saved, self.step = time.monotonic(), 0
         self.source: Path | None = None  # what `load` read
-        self._waiting = False
 
     def __enter__(self) -> Self:
         if not self.writes:
@@ -66,16 +65,16 @@ class TrainingState:
 
     def _take(self) -> None:
         """Takes the lock, waiting for it if need be. Raises InputError when patience ends."""
-        until = time.monotonic() + self.patience
+        until, told = time.monotonic() + self.patience, False
         while True:
             try:
                 return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= until:
                     raise InputError(f"training: another process still trains {self.root}; wait for it, or end it") from None
-            if not self._waiting:
+            if not told:
                 log.info("waiting: another process, perhaps of a killed run, still trains %s", self.root)
-            self._waiting = True
+            told = True
             time.sleep(LOOK)
 
     def _unlike(self, other: Path) -> str:
@@ -139,14 +138,18 @@ class TrainingState:
         return path.stat().st_mtime_ns if path.exists() else 0
 
     def finish(self, *outputs: Path) -> None:
-        """Removes all states of this output, stale ones too: all outputs are in place. Links to them stay, for `finished`."""
+        """Removes all states of this output, stale ones too: all outputs are in place. Links to them stay, for `finished`.
+
+        Where a disk takes no links any more, the training is good all the same.
+        """
         self.clear()
         kept = self.folder / FINISHED
-        kept.mkdir(parents=True)
-        for path in outputs:
-            linked(path, kept / path.name)
-        write_json(self.folder / MANIFEST, self.manifest)
-        write_json(kept / MANIFEST, {path.name: sha256(path) for path in outputs})
+        with contextlib.suppress(OSError, InputError):
+            kept.mkdir(parents=True)
+            for path in outputs:
+                linked(path, kept / path.name)
+            write_json(self.folder / MANIFEST, self.manifest)
+            write_json(kept / MANIFEST, {path.name: sha256(path) for path in outputs})
 
     def finished(self, *outputs: Path) -> bool:
         """Whether these outputs have been made before, from the same parameters, code and inputs; then they are in place again.

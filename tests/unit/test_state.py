@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -97,6 +98,20 @@ def test_where_there_are_no_hard_links_finished_outputs_are_copied(tmp_path: Pat
         state.finish(out)
         out.unlink()
         assert state.finished(out)
+    assert out.read_bytes() == b"weights"
+
+
+def test_a_training_is_good_without_room_for_the_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copy2", full)
+    out = tmp_path / "a.safetensors"
+    out.write_bytes(b"weights")
+    with TrainingState(out, {}) as state:
+        state.finish(out)
+        assert not state.finished(out)
     assert out.read_bytes() == b"weights"
 
 

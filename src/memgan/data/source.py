@@ -35,13 +35,7 @@ MEMBER_LIMIT = 2**31  # bytes of one member; the largest one needed is COCO's in
 GROWTH, ALLOWANCE = 100, 2**28  # an archive may unpack to GROWTH times its own size and ALLOWANCE bytes more
 DAMAGE = (  # NotImplementedError is zipfile's, of archives encrypted or written in a way that it cannot read
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, isal_zlib.error, lzma.LZMAError),
-    *(
-        EOFError,
-        NotImplementedError,
-        ValueError,
-        OverflowError,
-        struct.error,
-    ),
+    *(EOFError, NotImplementedError, ValueError, OverflowError, struct.error),
 )
 NOT_THE_SYSTEMS = (None, errno.EINVAL)  # bz2's and gzip's own OSErrors have no number; a seek to nowhere is EINVAL
 COMPRESSED = {b"\x1f\x8b": igzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
