@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TextIO, TypeVar
 
 import typer
 from tqdm import tqdm
@@ -49,6 +49,19 @@ def guarded(main: Callable[P, T]) -> Callable[P, T]:
     return safely
 
 
+class Console(logging.StreamHandler):
+    """Standard error as it is now. DVC puts a wrapper in its place, and tqdm, which clears its bar before a line is printed, knows
+    a console by its very stream: a line would be printed by both."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """sys.stderr."""
+        return sys.stderr
+
+
 class LogFile(logging.FileHandler):
     """A log that a full disk cuts off: what is said stands on standard error all the same, without a traceback a line."""
 
@@ -63,7 +76,7 @@ def start_log(path: Path | None) -> None:
     log.handlers.clear()
     log.setLevel(logging.INFO)
     log.propagate = False
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    handlers: list[logging.Handler] = [Console()]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(LogFile(path, mode="w", encoding="utf-8"))

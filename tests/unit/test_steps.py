@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import colorama.initialise
+import pytest
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from memgan import steps
 
 PROGRAM = """
@@ -36,3 +40,11 @@ def test_a_full_disk_cuts_a_log_off_without_a_traceback(capfd) -> None:
         steps.start_log(None)
         steps.log.handlers.clear()
     assert capfd.readouterr().err.splitlines() == ["line 0", "line 1", "line 2"]
+
+
+def test_a_line_is_said_once_beside_a_bar_whatever_wraps_standard_error(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    steps.start_log(None)
+    monkeypatch.setattr(sys, "stderr", colorama.initialise.wrap_stream(sys.stderr, True, True, None, True))  # as DVC does
+    with logging_redirect_tqdm([steps.log]):
+        steps.log.info("one line")
+    assert capsys.readouterr().err.count("one line") == 1

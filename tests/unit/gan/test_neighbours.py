@@ -7,6 +7,7 @@ import torch
 
 from memgan.data.loader import Batch
 from memgan.data.shards import ImageFolder
+from memgan.device import beside
 from memgan.encoders.feature_network import FeatureNetwork, load_vgg
 from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
@@ -49,7 +50,7 @@ def test_v_of_the_very_crop_or_of_the_cached_one(world: World) -> None:
     assert torch.equal(cached, FeatureStore(world.root / "features").v(rows, flipped))
     assert not torch.equal(cached, FeatureStore(world.root / "features").v(rows))
     network = load_vgg(world.root / "vgg", features_block(**SMALL["features"]), GEOMETRY)
-    assert torch.equal(subject(world, network=network).features(batch), network(batch.images[-1]))
+    assert torch.equal(subject(world, network=network).features(batch), network(beside(network, batch.images[-1])))
 
 
 def test_own_retrieved_and_never_oneself(world: World) -> None:
