@@ -31,9 +31,9 @@ sanity: env  ## results/sanity.csv: real images, ours and an untrained generator
 report: figures  ## report.html: Table 1, its figures and what else has been made, on one page that opens in any browser
 	snakemake --report report.html
 
-STABILITY := $(foreach run,ours diffaugment spectral diffaugment_spectral,$(foreach seed,0 1 2,birdworld_short/$(run)/$(seed)))
+STABILITY := $(foreach run,ours diffaugment spectral diffaugment_spectral,$(foreach seed,0 1 2,birdworld_few/$(run)/$(seed)))
 
-stability: env  ## docs/STABILITY.md: what augmentation and spectral norm do on birdworld, three seeds: twelve short trainings
+stability: env  ## docs/STABILITY.md: what augmentation and spectral norm do on a birdworld of few images, three seeds: 40 minutes
 	snakemake --cores $(CORES) $(foreach one,$(STABILITY),results/$(one)/metrics.json results/$(one)/curves.csv)
 	PYTHONPATH=src python -m memgan.report.stability $(addprefix results/,$(STABILITY))
 

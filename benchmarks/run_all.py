@@ -27,6 +27,7 @@ HERE = Path("benchmarks")
 RESULTS, PLOT = HERE / "results.json", HERE / ".out" / "limits"
 CALLS = {
     "train_step": [["--mode", mode] for mode in ("train", "sample", "damsm", "features")],
+    "loader": [[], ["--dataset", "cub", "--images", "640", "--side", "500", "--alone"]],
     "orchestration": [[], ["--stand-ins", "--ablations"]],
 }
 LIMITS = {  # benchmark -> figure -> (the least, or the most, that is asked for)

@@ -30,3 +30,13 @@ def test_waiting_is_what_the_batches_take() -> None:
     assert done == [0, 1, 2]
     assert waited >= 0.15  # a busy machine makes either longer, and neither shorter
     assert whole - waited >= 0.06
+
+
+def test_alone_it_goes_once_through_the_pictures(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loader, "OUT", tmp_path / "out")
+    loader.main(images=48, batch=4, alone=True)
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["loader_images_per_s"] > 0 and "idle" not in found
+    assert found["steps"] == 9  # of four pictures; a quarter of all is the test split's

@@ -22,15 +22,20 @@ def main(
     document: Annotated[Path, Option(help="the page")],
 ) -> None:
     """Fills a page with results."""
-    text = read(document)
-    if not MARKED.search(text):
+    put(document, filling(read(table)), picture)
+    steps.log.info("%s: filled from %s", document, table)
+
+
+def put(document: Path, text: str, picture: Path) -> None:
+    """Puts a copy of the picture beside the page, and both between its marks. Raises InputError if it has none."""
+    page = read(document)
+    if not MARKED.search(page):
         raise InputError(f"{document}: there are no marks `<!-- results: ... -->` and `<!-- end of results -->`; put them back")
     beside = document.with_name(picture.name)
-    parts = [f"![{picture.stem}]({beside.name})", filling(read(table))]
     with atomic_file(beside) as temporary:
         temporary.write_bytes(picture.read_bytes())
-    write_text(document, MARKED.sub(lambda marks: "\n".join([marks[1], "\n\n".join(parts), "", marks[2]]), text))
-    steps.log.info("%s: filled from %s", document, table)
+    parts = [f"![{picture.stem}]({beside.name})", text]
+    write_text(document, MARKED.sub(lambda marks: "\n".join([marks[1], "\n\n".join(parts), "", marks[2]]), page))
 
 
 def filling(text: str) -> str:

@@ -1,11 +1,12 @@
 """docs/STABILITY.md: what augmentation and spectral normalisation do to a training on little data (`make stability`).
 
-python -m memgan.report.stability results/birdworld_short/ours/0 results/birdworld_short/ours/1 ...
+python -m memgan.report.stability results/birdworld_few/ours/0 results/birdworld_few/ours/1 ...
 """
 
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import matplotlib.pyplot as plt
@@ -14,10 +15,11 @@ from matplotlib.figure import Figure
 from typer import Argument, Option
 
 from memgan import steps
-from memgan.artifacts import read_json, write_text
+from memgan.artifacts import read_json
 from memgan.errors import InputError
 from memgan.report import markdown
 from memgan.report.figures import read_curves
+from memgan.report.fill import put
 from memgan.report.style import COLOURS, COLUMN, save, styled
 
 SCORES = ("FID", "KID", "precision", "recall", "R-precision")  # shown where they were measured
@@ -28,31 +30,20 @@ NAMES = {
     "spectral": "spectral norm (`gan.spectral_norm: true`)",
     "diffaugment_spectral": "both",
 }
-TEXT = """# Stability on small data
-
-Two switches against a discriminator that learns its few images by heart, both off in the paper's preset: augmentation of all that
-the discriminators see (`train.augment: diffaugment`, Zhao et al. 2020) and spectral normalisation of their layers
-(`gan.spectral_norm`, Miyato et al. 2018). This page is written by `make stability`, which trains each of the four combinations with
-{seeds} seeds on {dataset}, for {epochs} passes over its {images} training images, and samples {samples} images of each.
+TEXT = """Measured on `{dataset}`: {seeds} seeds, {epochs} passes over {images} training images, {samples} samples each.
 
 {table}
 
 Scores are means over the seeds, with the standard deviation over them; FID, KID, precision and recall in the features of
 {extractor}. The losses are means over the last quarter of the training, at the last stage: a discriminator that wins (a small `D`
-beside a large `G`) no longer teaches. The curves, one line a seed, are below.
-
-A discriminator learns images by heart over many passes. Where the table's trainings make few, it shows what the switches cost, not
-what they would save on fewer images or in longer trainings.
-
-![losses of the last stage](stability.png)
-"""
+beside a large `G`) no longer teaches. The curves, one line a seed, are above."""
 
 
 def main(
     runs: Annotated[list[Path], Argument(help="folders results/<dataset>/<run>/<seed>")],
-    out: Annotated[Path, Option(help="the page; its figure lies beside it")] = Path("docs/STABILITY.md"),
+    out: Annotated[Path, Option(help="the page, with marks for results; its figure lies beside it")] = Path("docs/STABILITY.md"),
 ) -> None:
-    """Writes the page and its figure."""
+    """Puts table and figure between the page's marks."""
     found: dict[str, list[dict[str, Any]]] = {}
     for folder in runs:
         scores, curves = read_json(folder / "metrics.json"), read_curves(folder / "curves.csv")
@@ -71,10 +62,9 @@ def main(
         table=table(found),
         extractor=scores.get("FID", {}).get("extractor", "the evaluator"),
     )
-    write_text(out, text)
-    with styled():
-        save(figure(found), out.parent, "stability")
-    (out.parent / "stability.pdf").unlink()
+    with styled(), TemporaryDirectory() as folder:
+        save(figure(found), Path(folder), "stability")
+        put(out, text, Path(folder) / "stability.png")
     steps.log.info("%s: %d runs", out, len(runs))
 
 

@@ -29,12 +29,14 @@ def test_the_page_has_a_line_for_each_combination(tmp_path: Path) -> None:
     (results / "birdworld/images").mkdir()
     (results / "birdworld/images/index.json").write_text(json.dumps({"train": [{}] * 40}))
     out.parent.mkdir()
+    out.write_text("# Above\n\n<!-- results: of before -->\nold\n<!-- end of results -->\n\nBelow.\n")
     main(runs, out)
     page = out.read_text()
     assert "| as in the paper: neither | 21 ± 1 | 0.5 ± 0 | 0.2 ± 0 | 0.75 ± 0 |" in page
     assert "| both | 11 ± 1 | 0.5 ± 0 |" in page
-    assert "3 seeds" in page.replace("\n", " ")
-    assert "6 passes over its 40 training images" in page.replace("\n", " ")
+    assert "3 seeds, 6 passes over 40 training images" in page
+    assert page.startswith("# Above\n") and page.endswith("\nBelow.\n") and "old" not in page
+    assert page.index("(stability.png)") < page.index("<!-- end of results -->")
     assert sorted(path.name for path in out.parent.iterdir()) == ["STABILITY.md", "stability.png"]
 
 
