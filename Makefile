@@ -33,7 +33,7 @@ report: figures  ## report.html: Table 1, its figures and what else has been mad
 
 STABILITY := $(foreach run,ours diffaugment spectral diffaugment_spectral,$(foreach seed,0 1 2,birdworld_few/$(run)/$(seed)))
 
-stability: env  ## docs/STABILITY.md: what augmentation and spectral norm do on a birdworld of few images, three seeds: 40 minutes
+stability: env  ## docs/STABILITY.md: what augmentation and spectral norm do on a birdworld of few images, three seeds: half an hour
 	snakemake --cores $(CORES) $(foreach one,$(STABILITY),results/$(one)/metrics.json results/$(one)/curves.csv)
 	PYTHONPATH=src python -m memgan.report.stability $(addprefix results/,$(STABILITY))
 

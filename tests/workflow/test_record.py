@@ -17,7 +17,7 @@ from snakemake.persistence.file import FilePersistence
 from snakemake.scheduling.job_scheduler import JobRateLimiter
 
 from tests.workflow.clones import ROOT
-from workflow import machine
+from workflow import machine, record
 from workflow.record import books, bulk, engine, look
 from workflow.record.engine import Output
 
@@ -145,6 +145,28 @@ def test_a_look_holds_no_longer_once_a_file_changes(looked: books.Stages, path: 
     if existed:
         Path(path).unlink()
         assert look.last() is None
+
+
+def test_a_look_ahead_is_the_next_run_s(looked: books.Stages, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(look, "SLACK", 0.05)
+    monkeypatch.setattr(books, "ask", lambda: asked.append("asked") or "a process")
+    monkeypatch.setattr(books, "status", lambda _: looked)
+    Path("dvc.lock").write_text("just written")
+    look.ahead()
+    assert asked == ["asked"]
+    assert look.start()() == looked
+    assert asked == ["asked"]
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(look.WORTH - 1, 0), (look.WORTH + 1, 1)])
+def test_only_a_long_run_looks_ahead(monkeypatch: pytest.MonkeyPatch, seconds: float, looks: int):
+    seen = []
+    monkeypatch.setattr(record, "_run", SimpleNamespace(lasted=lambda: seconds))
+    monkeypatch.setattr(record, "enter", lambda *_: seen.append("entered"))
+    monkeypatch.setattr(look, "ahead", lambda: seen.append("looked"))
+    record.after()
+    assert seen == ["entered", "looked"][: 1 + looks]
 
 
 def test_a_look_at_what_has_just_changed_is_not_kept(looked: books.Stages):

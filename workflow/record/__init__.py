@@ -8,7 +8,8 @@ the rules are read) and heeded (`heed`, when they have been):
 - it vouches for the output, but an input has changed: the output is made again;
 - it does not know the output: if this Snakemake made it, Snakemake judges; otherwise it is made again.
 
-When the jobs start (`start`), other runs of either engine are kept out. When they are done (`after`), what they made is entered.
+When the jobs start (`start`), other runs of either engine are kept out. When they are done (`after`), what they made is entered,
+and after a long run the record is asked at once, so that the next Snakemake has its answer.
 
 `engine` is the only file that touches Snakemake's insides, `books` and `bulk` are the only ones that touch DVC's. `look` is the
 asking, `sync` the heeding, `enter` the entering; `stages` says how a rule looks as a stage of DVC, and `pipelines` how all of them
@@ -72,7 +73,9 @@ def start(workflow: Any) -> None:
 
 
 def after() -> None:
-    """When the jobs are done, well or not: enters what was made."""
+    """When the jobs are done, well or not: enters what was made. After a long run also asks for the next one."""
     if _run:
         books.release()
         enter(_run, _owed)
+        if _run.lasted() > look.WORTH:
+            look.ahead()

@@ -1,6 +1,7 @@
 """After a run: what it made, and nothing that is in doubt, is entered into the record."""
 
 import re
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ class Run:
         self.dag, self.config = workflow.dag, engine.settings(workflow)
         inputs = {str(path) for job in self.dag.jobs for path in job.input}
         self.code = {path: _version(path) for path in inputs if path.startswith(SOURCES)}
+        self._began = time.monotonic()
+
+    def lasted(self) -> float:
+        """Seconds since the jobs started."""
+        return time.monotonic() - self._began
 
     def good(self) -> dict[str, list[Any]]:
         """By name of the stage, its jobs, if Snakemake ran or found good all of them, and what they read has not changed since."""
