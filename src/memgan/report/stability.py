@@ -35,8 +35,8 @@ TEXT = """Measured on `{dataset}`: {seeds} seeds, {epochs} passes over {images} 
 {table}
 
 Scores are means over the seeds, with the standard deviation over them; FID, KID, precision and recall in the features of
-{extractor}. The losses are means over the last quarter of the training, at the last stage: a discriminator that wins (a small `D`
-beside a large `G`) no longer teaches. The curves, one line a seed, are above."""
+{extractor}. The losses are means over the last quarter of the training, at the last stage: a discriminator
+that wins (a small `D` beside a large `G`) no longer teaches. The curves, one line a seed, are above."""
 
 
 def main(
