@@ -59,7 +59,7 @@ def generated(given: Inputs, w: Weights, gan: Any, sides: list[int], training: b
     parts += [words] if gan.text == "both" else []
     parts += [v.reshape(len(v), C, -1).mean(axis=2)] if gan.global_feature else []  # v_G
     hidden = glu(norm(linear(np.concatenate(parts, axis=1), w, "first.linear"), "batch", w, "first.norm", training))
-    hidden = hidden.reshape(len(v), gan.ngf * 2**ups, 4, 4)
+    hidden = hidden.reshape(len(v), 16 * gan.ngf, 4, 4)
     for k in range(ups):
         hidden = up_block(hidden, w, f"first.ups.{k}", gan.norm, training)
     images, feature, start = [], v, float(gan.acm_start == "one")

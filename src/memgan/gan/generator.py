@@ -49,15 +49,20 @@ class ConditioningAugmentation(nn.Module):
 
 
 class FirstStage(nn.Module):
-    """[c, mean w, z, v_G] -> ngf x p_1 x p_1: a linear layer to 4 x 4, then up-blocks that halve the width."""
+    """[c, mean w, z, v_G] -> ngf x p_1 x p_1: a linear layer to 16 ngf x 4 x 4, then up-blocks that narrow it in equal ratios.
+
+    At the paper's 64 x 64 each of the four halves the width. A smaller p_1 has fewer, and as wide a start: this layer alone is
+    told the caption.
+    """
 
     def __init__(self, inputs: int, side: int, gan: Gan):
         super().__init__()
         ups = (side // 4).bit_length() - 1
-        self.width = gan.ngf << ups
+        widths = [round(gan.ngf * 16 ** (1 - k / ups)) for k in range(ups + 1)]
+        self.width = widths[0]
         self.linear = nn.Linear(inputs, self.width * 4 * 4 * 2, bias=False)
         self.norm = nn.BatchNorm1d(self.width * 4 * 4 * 2)
-        self.ups = nn.Sequential(*(UpBlock(gan.ngf << k, gan.ngf << (k - 1), gan.norm) for k in range(ups, 0, -1)))
+        self.ups = nn.Sequential(*(UpBlock(a, b, gan.norm) for a, b in pairwise(widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: B x inputs."""

@@ -8,7 +8,7 @@ import torch
 from memgan.errors import InputError
 from memgan.gan.blocks import ACM, initialise
 from memgan.gan.discriminator import Discriminator
-from memgan.gan.generator import Generator, Inputs, stage_sides
+from memgan.gan.generator import FirstStage, Generator, Inputs, stage_sides
 from memgan.gan.losses import discriminator_loss, generator_loss, r1_penalty
 from tests.factory import gan_block, images_block
 
@@ -54,6 +54,15 @@ def test_too_many_stages_are_refused_by_name() -> None:
         generator(32, stages=4)
     with pytest.raises(InputError, match=r"gan\.stages"):
         generator(256, stages=5)
+
+
+@pytest.mark.parametrize(("side", "widths"), [(8, [96, 6]), (16, [96, 24, 6]), (32, [96, 38, 15, 6]), (64, [96, 48, 24, 12, 6])])
+def test_the_first_stage_starts_as_wide_whatever_its_size(side: int, widths: list[int]) -> None:
+    """16 ngf at 4 x 4; ngf 6. The paper's 64 px: each up-block halves the width."""
+    stage = FirstStage(9, side, gan_block(ngf=6))
+    assert stage.linear.out_features == 2 * 96 * 4 * 4
+    assert [block[0].in_channels for block in stage.ups] == widths[:-1]
+    assert stage(torch.randn(2, 9)).shape == (2, 6, side, side)
 
 
 @pytest.mark.parametrize(("side", "scales"), [(64, 4), (128, 5), (256, 6)])
