@@ -81,12 +81,24 @@ def train_step(encoders: Encoders, optimizer: torch.optim.Optimizer, batch: Batc
     """One update; all its randomness comes from (seed, step). Returns the loss."""
     fit.reseed(encoders.seed, "damsm", step)
     rng = np.random.default_rng(artifacts.seed_of(encoders.seed, "damsm words", step))
-    loss = encoders.loss(batch.images[-1], batch.captions, batch.labels, rng)
+    images = noisy(batch.images[-1], encoders.params.noise)
+    loss = encoders.loss(images, batch.captions, batch.labels, rng)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(encoders.text.parameters(), encoders.params.clip)
     optimizer.step()
     return loss.item()
+
+
+def noisy(images: Tensor, largest: float) -> Tensor:
+    """The images, B x 3 x H x W, with normal noise, whose deviation is another one for each: uniform from 0 to `largest`.
+
+    An encoder that has not seen any takes faint patterns for colours, and a generator that it trains learns to draw those
+    instead of the colours.
+    """
+    if largest == 0:
+        return images
+    return images + largest * torch.rand(len(images), 1, 1, 1) * torch.randn_like(images)
 
 
 @dataclass

@@ -25,6 +25,7 @@ class Damsm(Block):
     lr: float = entry("Adam; lineage 2e-3", gt=0)
     decay: float = entry("factor on lr an epoch; lineage 0.98", gt=0, le=1)
     lowest: float = entry("where the decay ends, a share of lr; lineage a tenth", gt=0, le=1)
+    noise: float = entry("largest deviation of the normal noise on training images in [-1, 1]; lineage none", ge=0)
     clip: float = entry("largest gradient norm of the text encoder; lineage 0.25", gt=0)
     validation: float = entry("share of the training images that picks the best epoch [ours]", ge=0, lt=1)
 

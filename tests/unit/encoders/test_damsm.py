@@ -8,7 +8,7 @@ from memgan import artifacts
 from memgan.data.loader import TrainingBatches
 from memgan.data.shards import ImageFolder
 from memgan.encoders import damsm, vocabulary
-from memgan.encoders.damsm import Encoders, Held, train_step, without
+from memgan.encoders.damsm import Encoders, Held, noisy, train_step, without
 from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
@@ -97,6 +97,26 @@ def test_a_step_depends_on_the_seed_and_its_number_alone(project):
     assert all(torch.equal(results[0][1][name], results[1][1][name]) for name in results[0][1])
     other = Encoders.fresh(words(), block(), GEOMETRY, 3)
     assert train_step(other, torch.optim.Adam(other.parameters()), batch, 8) != results[0][0]  # another dropout
+
+
+def test_each_image_has_noise_of_its_own_strength():
+    torch.manual_seed(0)
+    images = torch.zeros(400, 3, 16, 16)
+    strengths = noisy(images, 0.4).flatten(1).std(dim=1)
+    assert strengths.max() < 0.44 and strengths.min() < 0.02
+    assert strengths.mean().item() == pytest.approx(0.2, abs=0.02)
+    assert noisy(images, 0) is images
+
+
+def test_only_training_images_have_noise(project):
+    batch = TrainingBatches(Path("images"), GEOMETRY, 1, 8, 0).batch_at(0)
+    folder = ImageFolder(Path("images"), "train")
+    losses = {}
+    for noise in (0.0, 0.4):
+        encoders = Encoders.fresh(words(), block(noise=noise), GEOMETRY, 3)
+        held = Held.draw(folder, 0.25, 16, 0).measure(encoders)
+        losses[noise] = held, train_step(encoders, torch.optim.Adam(encoders.parameters()), batch, 0)
+    assert losses[0.0][0] == losses[0.4][0] and losses[0.0][1] != losses[0.4][1]
 
 
 def test_the_gradient_of_the_text_encoder_is_clipped(project):
