@@ -226,11 +226,17 @@ def test_what_is_kept_for_backward():
 
 
 def test_training_memory_grows_with_the_batch_but_weights_do_not():
-    whole = costs.training_memory(Settings("birdworld", "ours"))
-    write(PARAMS | {"train": PARAMS["train"] | {"batch": 2 * PARAMS["train"]["batch"]}})
-    double = costs.training_memory(Settings("birdworld", "ours"))
-    assert double["weights"] == whole["weights"]
-    assert double["kept"] == pytest.approx(2 * whole["kept"], rel=0.02)
+    """What is kept for backward grows by as much an image; the kernels that up-blocks derive from their weights are kept once."""
+    one, two, three = (training_memory(times) for times in (1, 2, 3))
+    assert one["weights"] == two["weights"] == three["weights"]
+    assert three["kept"] - two["kept"] == two["kept"] - one["kept"] > 0
+    assert 0 <= 2 * one["kept"] - two["kept"] < 0.06 * one["kept"]
+
+
+def training_memory(times: int) -> dict[str, int]:
+    """Of birdworld's training with a batch as many times as large."""
+    write(PARAMS | {"train": PARAMS["train"] | {"batch": times * PARAMS["train"]["batch"]}})
+    return costs.training_memory(Settings("birdworld", "ours"))
 
 
 def test_counts_come_from_what_is_there(tmp_path):
