@@ -41,7 +41,6 @@ class Clone:
         self.env |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "DVC_NO_ANALYTICS": "1",
             "MEMGAN_LIVE": "off",  # DVCLive takes a second or two of each training
             "DVC_SITE_CACHE_DIR": str(path.parent / "dvc-site"),

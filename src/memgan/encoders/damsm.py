@@ -98,7 +98,8 @@ def noisy(images: Tensor, largest: float) -> Tensor:
     """
     if largest == 0:
         return images
-    return images + largest * torch.rand(len(images), 1, 1, 1) * torch.randn_like(images)
+    noise = torch.randn(images.shape)  # not randn_like: channels_last tensors are filled one number at a time
+    return images + largest * torch.rand(len(images), 1, 1, 1) * noise
 
 
 @dataclass

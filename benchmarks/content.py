@@ -1,0 +1,111 @@
+"""Where FID is lost on birdworld: to what the images show, or to how they show it? Prints a JSON object last.
+
+python -m benchmarks.content [--run ours] [--seed 0] [--samples 5000]     (in the repository's root, PYTHONPATH=src)
+
+The world itself draws birds with the attributes that the evaluator reads off the samples, with those that an ideal reader of their
+captions would give them (unmentioned ones drawn as frequent as in training), and with the reader's but for one attribute. Each set
+of drawings is held against the test images, as the samples are. Needs Table 1 to have been made. Keys: `samples` FID of the samples;
+`shown` of drawings of what they show (the rest is owed to how they look); `reader` of the ideal reader's; `cost` by attribute, what
+the reader loses with this one as the samples show it; `unread` the same with it drawn as in training, whatever the caption says:
+what `cost` has beyond that, is owed to values that are shown too often.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+from torch import Tensor
+from typer import Option
+
+from memgan import steps
+from memgan.artifacts import load_tensors
+from memgan.data.images import decode, geometry, resized
+from memgan.data.loader import to_tensor
+from memgan.data.shards import ImageFolder
+from memgan.data.worlds import birdworld
+from memgan.data.worlds.drawing import jpeg
+from memgan.data.worlds.packing import rng_for
+from memgan.encoders.judges import load_evaluator
+from memgan.metrics.attributes import allowed
+from memgan.metrics.fidelity import frechet, statistics, statistics_of
+from memgan.metrics.samples import Samples
+from memgan.params.data import Images
+from memgan.params.load import Settings
+
+DATASET, RESULTS, BATCH = "birdworld", Path("results/birdworld"), 100
+Birds = list[dict[str, str]]  # attributes, a picture each
+
+
+class Yard:
+    """Draws birds as the data set's and tells their FID to its test images."""
+
+    def __init__(self) -> None:
+        settings = Settings(DATASET)
+        self.images, world = settings.block("images", Images), settings.source().world
+        assert world is not None  # birdworld is drawn
+        self.side, self.pose, self.seed = world.side, world.pose, settings.value("seed")
+        self.judge = load_evaluator(RESULTS / "evaluator.safetensors").eval()
+        self.real = statistics_of(load_tensors(RESULTS / "reference.safetensors")[0], "test")
+
+    @torch.no_grad()
+    def features(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """uint8 [H, W, 3] each -> [n, D]."""
+        batches = to_tensor(list(pictures)).split(BATCH)
+        return torch.cat([self.judge.features(batch.contiguous(memory_format=torch.channels_last)) for batch in batches])
+
+    def fid(self, features: Tensor) -> float:
+        """To all test images."""
+        return round(float(frechet(statistics(features), self.real)), 2)
+
+    def of(self, birds: Birds) -> float:
+        """FID of drawings of these birds: poses and shades of their own, then through the steps of every raw image."""
+        return self.fid(self.features([self._picture(i, bird) for i, bird in enumerate(birds)]))
+
+    def _picture(self, number: int, bird: dict[str, str]) -> np.ndarray:
+        image, _ = birdworld.draw(bird, rng_for(self.seed, "benchmarks", "content", number), self.side, self.pose)
+        image = decode(jpeg(image))
+        small: Image.Image = resized(image, geometry(*image.size, self.images.short_side, None, None))
+        edge = (self.images.short_side - self.images.size) // 2
+        return np.asarray(small)[edge : edge + self.images.size, edge : edge + self.images.size]
+
+
+def main(
+    run: Annotated[str, Option(help="entry under `runs`")] = "ours",
+    seed: Annotated[int, Option(help="its seed")] = 0,
+    samples: Annotated[int, Option(help="how many to look at, the first")] = 5000,
+) -> None:
+    """Measures, and prints the figures."""
+    steps.start_log(None)
+    yard, rng = Yard(), np.random.default_rng(0)
+    made = Samples(sorted((RESULTS / run / str(seed) / "samples").glob("[0-9]*.tar")))
+    count, space = min(samples, len(made)), yard.judge.heads
+    features = yard.features([made.image(i) for i in range(count)])
+    seen = {name: logits.argmax(dim=1).tolist() for name, logits in yard.judge.judged(features).items()}
+    masks = allowed([birdworld.read_caption(caption) for caption in made.column("caption")[:count]], space)
+    training = ImageFolder(RESULTS / "images", "train").rows
+    known = {name: np.array([values.index(row["attributes"][name]) for row in training]) for name, values in space.items()}
+    often = {name: np.bincount(known[name], minlength=len(values)) for name, values in space.items()}
+
+    def draw(name: str, mask: np.ndarray) -> str:
+        chances = often[name] * mask
+        return space[name][rng.choice(len(chances), p=chances / chances.sum())]
+
+    shown = [{name: space[name][seen[name][i]] for name in space} for i in range(count)]
+    reader = [{name: draw(name, masks[name][i]) for name in space} for i in range(count)]
+    unread = [{name: draw(name, np.ones(len(space[name]))) for name in space} for _ in range(count)]
+    figures = {"samples": yard.fid(features), "shown": yard.of(shown), "reader": yard.of(reader), "n": count}
+    for key, others in (("cost", shown), ("unread", unread)):
+        figures[key] = {}
+        for name in space:
+            mixed = [bird | {name: other[name]} for bird, other in zip(reader, others, strict=True)]
+            figures[key][name] = round(yard.of(mixed) - figures["reader"], 2)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    typer.run(main)
