@@ -4,10 +4,10 @@ python -m benchmarks.content [--run ours] [--seed 0] [--samples 5000]     (in th
 
 The world itself draws birds with the attributes that the evaluator reads off the samples, with those that an ideal reader of their
 captions would give them (unmentioned ones drawn as frequent as in training), and with the reader's but for one attribute. Each set
-of drawings is held against the test images, as the samples are. Needs Table 1 to have been made. Keys: `samples` FID of the samples;
-`shown` of drawings of what they show (the rest is owed to how they look); `reader` of the ideal reader's; `cost` by attribute, what
-the reader loses with this one as the samples show it; `unread` the same with it drawn as in training, whatever the caption says:
-what `cost` has beyond that, is owed to values that are shown too often.
+of drawings is held against the test images, as the samples are. Needs Table 1 to have been made. Keys: `samples` FID of the
+samples; `shown` of drawings of what they show (the rest is owed to how they look); `reader` of the ideal reader's; `cost` by
+attribute, what the reader loses with this one as the samples show it; `unread` the same with it drawn as in training, whatever the
+caption says: what `cost` has beyond that, is owed to values that are shown too often.
 """
 
 import json
