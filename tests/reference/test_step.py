@@ -24,6 +24,7 @@ from tests.factory import damsm_block, gan_block, images_block, train_block
 BATCH, SIZE, C = 4, 16, 5
 CAPTIONS = ["a red bird", "a blue bird with a black head and white wings", "bird", "a white bird on blue"]
 DAMSM = damsm_block(dimension=8, word_embedding=5, width=2, words=6)
+GAMMA3 = 7.0  # of the generator's training; not the one that DAMSM was trained with
 BOUND = 1e-10
 
 
@@ -52,7 +53,12 @@ def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling =
     words = Vocabulary(["a", "red", "blue", "black", "white", "bird", "with", "head", "wings", "and"])
     gan = {"stages": 2, "ngf": 2, "ndf": 2, "acm_width": 3, "z": 4, "condition": 3} | (gan or {})
     recipe = Recipe(
-        gan_block(**gan), train_block(batch=BATCH, **train), images_block(size=SIZE, short_side=SIZE), DAMSM, pooling, 5
+        gan_block(**gan),
+        train_block(batch=BATCH, damsm_gamma3=GAMMA3, **train),
+        images_block(size=SIZE, short_side=SIZE),
+        DAMSM,
+        pooling,
+        5,
     )
     text = TextEncoder(len(words), DAMSM).eval()  # whoever forgets to freeze it: its reader does not let gradients through
     picture = ImageEncoder(DAMSM, SIZE).eval().requires_grad_(False)
@@ -94,8 +100,8 @@ def eq_14(regions: Tensor, whole: Tensor, texts: Texts, labels: Tensor) -> Tenso
         for right in everyone:
             rivals = [k for k in everyone if k == right or labels[k] != labels[right]]
             for answers in ([scores[right][k] for k in rivals], [scores[k][right] for k in rivals]):  # eqs. (11)-(13)
-                chances = (DAMSM.gamma3 * torch.stack(answers)).exp()
-                total = total - ((DAMSM.gamma3 * scores[right][right]).exp() / chances.sum()).log() / len(labels)
+                chances = (GAMMA3 * torch.stack(answers)).exp()
+                total = total - ((GAMMA3 * scores[right][right]).exp() / chances.sum()).log() / len(labels)
     return total
 
 

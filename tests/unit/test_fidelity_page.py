@@ -65,6 +65,7 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "train.ema": (0.999, 0.999),
     "train.damsm_weight": (5, 50),
     "train.damsm_stages": ("last", "last"),
+    "train.damsm_gamma3": (10, 10),
     "train.damsm_jitter": (0, 0),
     "train.kl_weight": (1, 1),
     "train.wrong_caption": (True, True),

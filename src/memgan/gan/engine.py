@@ -190,13 +190,14 @@ class Engine:
         size, last = self.recipe.images.size, made.images[-1:]
         chosen = last if self.recipe.train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
         heard = (texts.words, texts.sentence)
+        matching = self.recipe.damsm.model_copy(update={"gamma3": self.recipe.train.damsm_gamma3})
         losses = []
         for images in chosen:
             images = self._jittered(images, rng)
             with self.arithmetic.cast():
                 regions, whole = self.image_encoder(images)
             seen = self.processes.gathered(widened(regions)), self.processes.gathered(widened(whole))
-            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.recipe.damsm))
+            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, matching))
         return torch.stack(losses).sum()
 
     def _jittered(self, images: Tensor, rng: torch.Generator) -> Tensor:

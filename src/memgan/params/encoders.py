@@ -17,7 +17,7 @@ class Damsm(Block):
     dropout: float = entry("on word embeddings; lineage 0.5", ge=0, lt=1)
     gamma1: float = entry("sharpness of attention; lineage 4", gt=0)
     gamma2: float = entry("sharpness of the word-level score; lineage 5", gt=0)
-    gamma3: float = entry("sharpness of the matching loss; lineage 10", gt=0)
+    gamma3: float = entry("sharpness of the matching loss in this training (the generator's: train.damsm_gamma3); lineage 10", gt=0)
     image_encoder: Literal["small", "inception_v3"] = entry("small is trained whole, inception_v3 is ImageNet's, frozen")
     width: int = entry("first width of the small image encoder", gt=0)
     epochs: float = entry("passes over the training images", ge=0)
