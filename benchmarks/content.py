@@ -18,7 +18,6 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from PIL import Image
 from torch import Tensor
 from typer import Option
 
@@ -41,7 +40,7 @@ DATASET, RESULTS, BATCH = "birdworld", Path("results/birdworld"), 100
 Birds = list[dict[str, str]]  # attributes, a picture each
 
 
-class Yard:
+class Studio:
     """Draws birds as the data set's and tells their FID to its test images."""
 
     def __init__(self) -> None:
@@ -69,7 +68,7 @@ class Yard:
     def _picture(self, number: int, bird: dict[str, str]) -> np.ndarray:
         image, _ = birdworld.draw(bird, rng_for(self.seed, "benchmarks", "content", number), self.side, self.pose)
         image = decode(jpeg(image))
-        small: Image.Image = resized(image, geometry(*image.size, self.images.short_side, None, None))
+        small = resized(image, geometry(*image.size, self.images.short_side, None, None))
         edge = (self.images.short_side - self.images.size) // 2
         return np.asarray(small)[edge : edge + self.images.size, edge : edge + self.images.size]
 
@@ -81,11 +80,11 @@ def main(
 ) -> None:
     """Measures, and prints the figures."""
     steps.start_log(None)
-    yard, rng = Yard(), np.random.default_rng(0)
+    studio, rng = Studio(), np.random.default_rng(0)
     made = Samples(sorted((RESULTS / run / str(seed) / "samples").glob("[0-9]*.tar")))
-    count, space = min(samples, len(made)), yard.judge.heads
-    features = yard.features([made.image(i) for i in range(count)])
-    seen = {name: logits.argmax(dim=1).tolist() for name, logits in yard.judge.judged(features).items()}
+    count, space = min(samples, len(made)), studio.judge.heads
+    features = studio.features([made.image(i) for i in range(count)])
+    seen = {name: logits.argmax(dim=1).tolist() for name, logits in studio.judge.judged(features).items()}
     masks = allowed([birdworld.read_caption(caption) for caption in made.column("caption")[:count]], space)
     training = ImageFolder(RESULTS / "images", "train").rows
     known = {name: np.array([values.index(row["attributes"][name]) for row in training]) for name, values in space.items()}
@@ -98,12 +97,12 @@ def main(
     shown = [{name: space[name][seen[name][i]] for name in space} for i in range(count)]
     reader = [{name: draw(name, masks[name][i]) for name in space} for i in range(count)]
     unread = [{name: draw(name, np.ones(len(space[name]))) for name in space} for _ in range(count)]
-    figures = {"samples": yard.fid(features), "shown": yard.of(shown), "reader": yard.of(reader), "n": count}
+    figures = {"samples": studio.fid(features), "shown": studio.of(shown), "reader": studio.of(reader), "n": count}
     for key, others in (("cost", shown), ("unread", unread)):
         figures[key] = {}
         for name in space:
             mixed = [bird | {name: other[name]} for bird, other in zip(reader, others, strict=True)]
-            figures[key][name] = round(yard.of(mixed) - figures["reader"], 2)
+            figures[key][name] = round(studio.of(mixed) - figures["reader"], 2)
     print(json.dumps(figures))
 
 

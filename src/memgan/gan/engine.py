@@ -62,6 +62,7 @@ class Engine:
         steps: int = 0,
     ):
         self.recipe, self.reader, self.image_encoder, self.steps = recipe, reader, image_encoder, steps
+        self.matching = recipe.damsm.model_copy(update={"gamma3": recipe.train.damsm_gamma3})
         self.device = next(image_encoder.parameters()).device
         self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train, self.device.type)
         gan, train, dimension = recipe.gan, recipe.train, recipe.damsm.dimension
@@ -190,14 +191,13 @@ class Engine:
         size, last = self.recipe.images.size, made.images[-1:]
         chosen = last if self.recipe.train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
         heard = (texts.words, texts.sentence)
-        matching = self.recipe.damsm.model_copy(update={"gamma3": self.recipe.train.damsm_gamma3})
         losses = []
         for images in chosen:
             images = self._jittered(images, rng)
             with self.arithmetic.cast():
                 regions, whole = self.image_encoder(images)
             seen = self.processes.gathered(widened(regions)), self.processes.gathered(widened(whole))
-            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, matching))
+            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.matching))
         return torch.stack(losses).sum()
 
     def _jittered(self, images: Tensor, rng: torch.Generator) -> Tensor:
