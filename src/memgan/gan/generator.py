@@ -113,10 +113,6 @@ class FeatureBranch(nn.Module):
     def __init__(self, channels: int, side: int, sides: list[int], gan: Gan):
         super().__init__()
         ups = (sides[0] // side).bit_length() - 1
-        if ups < 1:
-            raise InputError(
-                f"params.yaml: gan.stages: the first stage's {sides[0]} px must be larger than v's {side}; use fewer stages"
-            )
         widths = [channels] + [gan.ngf] * ups
         first = nn.Sequential(*(UpBlock(a, b, gan.norm) for a, b in pairwise(widths)))
         self.ups = nn.ModuleList([first, *(UpBlock(gan.ngf, gan.ngf, gan.norm) for _ in sides[1:])])
@@ -133,11 +129,14 @@ class FeatureBranch(nn.Module):
 class Generator(nn.Module):
     """All stages, one image each.
 
-    `dimension` is D of the text embedding, `channels` C of v, both as the encoders were trained.
+    `dimension` is D of the text embedding, `channels` C of v, both as the encoders were trained. Raises InputError if there are too
+    many stages for the images.
     """
 
     def __init__(self, gan: Gan, images: Images, dimension: int, channels: int):
         super().__init__()
+        if misfit := gan.misfit(images):
+            raise InputError(f"params.yaml: `gan.stages`: {misfit}")
         self.gan, self.sides = gan, stage_sides(images.size, gan.stages)
         self.sentence = Whitening(dimension) if gan.whiten else nn.Identity()
         self.words = Whitening(dimension) if gan.whiten and gan.text == "both" else nn.Identity()
@@ -166,9 +165,7 @@ class Generator(nn.Module):
 
 
 def stage_sides(size: int, stages: int) -> list[int]:
-    """Sides of the stages' images in px, each half of the next, the last `size`. Raises InputError if the first is below 8."""
-    if size >> (stages - 1) < 8:
-        raise InputError(f"params.yaml: gan.stages: {stages} stages of {size} px start below 8 px; use fewer stages")
+    """Sides of the stages' images in px, each half of the next, the last `size`."""
     return [size >> (stages - 1 - k) for k in range(stages)]
 
 

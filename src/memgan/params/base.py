@@ -8,9 +8,9 @@ Pooling = Literal["avg", "max"]
 
 
 class Block(BaseModel):
-    """A block: every field is required, unknown ones are refused, and nothing changes after reading."""
+    """A block: every field is required, unknown ones are refused, numbers are finite, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def entry(description: str, **limits: Any) -> Any:

@@ -87,7 +87,7 @@ class Images(Block):
 
     size: int = entry("side of the last stage's image in px, a power of two; paper 256", ge=8)
     short_side: int = entry("short side in px after preprocessing; lineage: size * 76 / 64", ge=4)
-    box_crop: float | None = entry("half side of the square around the box in units of its longer side; lineage: 0.75 on CUB")
+    box_crop: float | None = entry("half side of the square around the box in units of its longer side; lineage: 0.75 on CUB", gt=0)
     flip: bool = entry("mirror training images at random [lineage]")
     format: Literal["png", "jpg"] = entry("how preprocessed images are stored (jpg: quality 95)")
 

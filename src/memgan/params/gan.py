@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from memgan.params.base import Block, Pooling, entry
+from memgan.params.data import Images
 
 __all__ = ["Gan", "Pooling", "Train"]
 
@@ -43,6 +44,15 @@ class Gan(Block):
         if self.content_padding != padding:  # the content of a scale would not be as large as the hidden feature it joins
             raise ValueError(f"content_padding must be {padding} for a content_kernel of {self.content_kernel}")
         return self
+
+    def misfit(self, images: Images) -> str | None:
+        """What is wrong with so many stages for images of this size, and the mend; None if nothing is."""
+        first = images.size >> (self.stages - 1)
+        if first < 8:
+            return f"{self.stages} stages up to {images.size} px start below 8 px; use fewer stages"
+        if self.image_features and first <= images.feature_side:  # v is enlarged at least once on its way to the first stage
+            return f"the first stage's {first} px must be larger than v's {images.feature_side}; use fewer stages"
+        return None
 
 
 class Train(Block):

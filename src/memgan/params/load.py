@@ -20,7 +20,14 @@ from memgan.params.data import Source
 PATH = Path("params.yaml")
 B = TypeVar("B", bound=Block)
 V = TypeVar("V")
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is 7 times as fast; every step waits for it
 SHOWN = 60  # characters of a wrong value
+NO_MAPPING = ("dict_type", "model_type")  # pydantic's names of faults
+PLAIN = {  # what pydantic says of these is about Python; {} is the wrong value
+    "tuple_type": "write a list: [{}]",
+    "too_short": "the list is empty; name at least one",
+    "string_pattern_mismatch": "a name has letters, digits and _ alone",
+}
 
 
 def distinct(values: tuple[V, ...]) -> tuple[V, ...]:
@@ -70,19 +77,18 @@ class Settings:
     def __init__(self, dataset: str | None = None, run: str | None = None, path: Path = PATH):
         self.dataset, self.run, self.path = dataset, run, path
         self.tree = read_yaml(path)
-        refuse_unknown(self.tree, NAMES[""], path)
+        refuse_faulty(self.tree, NAMES[""], path)
         self._known("data", dataset, "data set")
         self._known("runs", run, "run")
 
     def block(self, name: str, model: type[B]) -> B:
         """The resolved block `name`. Raises InputError naming the key that is wrong, where it stands."""
-        merged, places = self._read(name), dict[str, str]()
-        for place, owner in (("data", self.dataset), ("runs", self.run)):
-            if owner:
-                changes = (self._read(place, owner, name) if place == "data" else self._read(place, owner).get(name)) or {}
-                merged = merged | changes
-                places |= dict.fromkeys(changes, f"{place}.{owner}.{name}")
+        merged, places = self._resolved(name)
         return validated(model, merged, self.path, name, places)
+
+    def where(self, name: str, field: str) -> str:
+        """The key at which the field of the block `name` stands."""
+        return f"{self._resolved(name)[1].get(field, name)}.{field}"
 
     def value(self, name: str) -> Any:
         """The scalar `name`, as the run sees it. Raises InputError if it is none that it may be."""
@@ -103,6 +109,16 @@ class Settings:
         """Where the data set comes from."""
         return validated(Source, self._read("data", str(self.dataset), "source"), self.path, f"data.{self.dataset}.source")
 
+    def _resolved(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """The block's fields, and by their names where those stand that the data set or the run changes."""
+        merged, places = self._read(name), dict[str, str]()
+        for place, owner in (("data", self.dataset), ("runs", self.run)):
+            if owner:
+                changes = self._read(place, owner, name) if place == "data" else self._read(place, owner).get(name, {})
+                merged = merged | changes
+                places |= dict.fromkeys(changes, f"{place}.{owner}.{name}")
+        return merged, places
+
     def _read(self, *keys: str) -> Any:
         node: Any = self.tree
         for key in keys:
@@ -119,23 +135,45 @@ class Settings:
         if name is None:
             return
         if name not in known:
-            raise InputError(f"{self.path}: there is no {what} `{name}` under `{place}`; known: {', '.join(known)}")
-        if isinstance(known[name], Mapping):
-            refuse_unknown(known[name], NAMES[place], self.path, f"{place}.{name}.")
+            raise InputError(f"{self.path}: there is no {what} `{name}` under `{place}`; known: {', '.join(map(str, known))}")
+        refuse_faulty(known[name], NAMES[place], self.path, f"{place}.{name}")
 
 
 @cache
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The file's mapping. Raises InputError if it is missing or no YAML mapping."""
+    """The file's mapping. Raises InputError if it is missing, no YAML mapping, or has a key twice."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = LOADER(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        refuse_repeated(root, path)
+        tree = loader.construct_document(root) if root else None
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file here; run in the project's root") from None
-    except yaml.YAMLError as fault:
-        raise InputError(f"{path}: this is not YAML ({fault})") from None
+    except OSError as fault:
+        raise InputError(f"{path}: this cannot be read ({fault.strerror}); make it a file that you may read") from None
+    except UnicodeDecodeError as fault:
+        line = fault.object[: fault.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {line}: this is no UTF-8; save the file in UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:  # a date that there is not, an anchor that holds itself
+        raise InputError(f"{path}: this is not YAML ({' '.join(str(fault).split())})") from None
     if not isinstance(tree, dict):
         raise InputError(f"{path}: this is no mapping of entries")
     return tree
+
+
+def refuse_repeated(node: yaml.Node | None, path: Path, prefix: str = "") -> None:
+    """Raises InputError for a key that comes twice in one mapping: PyYAML would take the last, and DVC refuses the file."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            refuse_repeated(item, path, prefix)
+    elif isinstance(node, yaml.MappingNode):
+        known = set[tuple[str, str]]()
+        for key, content in node.value:
+            name, kind = f"{prefix}{key.value}", (key.tag, str(key.value))
+            if kind in known:
+                raise InputError(f"{path}: line {key.start_mark.line + 1}: `{name}` comes twice; leave one of them")
+            known.add(kind)
+            refuse_repeated(content, path, f"{name}.")
 
 
 def validated(model: type[B], content: Any, path: Path, key: str = "", places: Mapping[str, str] | None = None) -> B:
@@ -160,9 +198,13 @@ def refuse(
         raise InputError(unknown(where, fields_at(model, loc[:-1]), path)) from None
     if first["type"] == "missing":
         raise InputError(f"{path}: there is no entry `{where}`; add it (README, params.yaml)") from None
-    given = repr(first["input"])
+    if first["type"] in NO_MAPPING:
+        raise InputError(no_mapping(where, path)) from None
+    empty = first["input"] is None
+    given = "..." if empty else repr(first["input"])
     given = given if len(given) <= SHOWN else f"{given[:SHOWN]}..."
-    raise InputError(f"{path}: `{where}`: {first['msg'].removeprefix('Value error, ')} (it is {given})") from None
+    said = PLAIN[first["type"]].format(given) if first["type"] in PLAIN else first["msg"].removeprefix("Value error, ")
+    raise InputError(f"{path}: `{where}`: {said} (it is {'empty' if empty else given})") from None
 
 
 def fields_at(kind: Any, loc: Iterable[str]) -> Iterable[str]:
@@ -172,14 +214,25 @@ def fields_at(kind: Any, loc: Iterable[str]) -> Iterable[str]:
             kind = kind.model_fields[part].annotation if part in kind.model_fields else None
         else:
             kind = get_args(kind)[-1] if get_args(kind) else None
-    return kind.model_fields if isinstance(kind, type) and issubclass(kind, Block) else ()
+    blocks = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, Block)]
+    return blocks[0].model_fields if blocks else ()
 
 
-def refuse_unknown(entries: Mapping[str, Any], names: Iterable[str], path: Path, prefix: str = "") -> None:
-    """Raises InputError for the first entry that has another name than these."""
-    for name in entries:
+def refuse_faulty(entries: Any, names: Iterable[str], path: Path, where: str = "") -> None:
+    """Raises InputError if the entries at `where` are none, for one that has another name than these, and for an empty block."""
+    if not isinstance(entries, Mapping):
+        raise InputError(no_mapping(where, path))
+    for name, content in entries.items():
+        key = f"{where}.{name}" if where else str(name)
         if name not in names:
-            raise InputError(unknown(f"{prefix}{name}", names, path))
+            raise InputError(unknown(key, names, path))
+        if name not in SCALARS and not isinstance(content, Mapping):
+            raise InputError(no_mapping(key, path))
+
+
+def no_mapping(where: str, path: Path) -> str:
+    """What is said of a block that is empty or something else."""
+    return f"{path}: `{where}` is no mapping of entries; write them under it, or `{{}}` where there are none"
 
 
 def unknown(where: str, names: Iterable[str], path: Path) -> str:

@@ -1,8 +1,8 @@
 """The memory bank: `memory` (SPEC 3, 4)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from memgan.params.base import Block, entry
 
@@ -19,3 +19,11 @@ class Memory(Block):
     lists: int = entry("ivf, pq: inverted lists; 0 is the square root of the number of vectors", ge=0)
     probes: int = entry("ivf, pq: lists searched", gt=0)
     code_bytes: int = entry("pq: bytes a vector", gt=0)
+
+    @field_validator("candidates", mode="wrap")
+    @classmethod
+    def _counted_or_all(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(value)
+        except ValidationError:  # it has a fault for each kind that is allowed, under a key of pydantic's making
+            raise ValueError("write a whole number from 1, or `all`") from None

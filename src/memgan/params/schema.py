@@ -93,10 +93,16 @@ def check(path: Path) -> Params:
         Settings(dataset=name, path=path)
     for dataset in params.data:
         for run in [None, *params.runs]:
-            settings = Settings(dataset, run, path)
-            for block, model in BLOCKS.items():
-                settings.block(block, model)
+            check_resolved(Settings(dataset, run, path))
     return params
+
+
+def check_resolved(settings: Settings) -> None:
+    """The blocks as one data set and one run see them. Raises InputError for a faulty one, and if two do not go together."""
+    for block, model in BLOCKS.items():
+        settings.block(block, model)
+    if misfit := settings.block("gan", Gan).misfit(settings.block("images", Images)):
+        raise InputError(f"{settings.path}: `{settings.where('gan', 'stages')}`: {misfit} (data set `{settings.dataset}`)")
 
 
 def schema() -> str:
