@@ -67,7 +67,7 @@ def prepared(record: Record, images: Images) -> Prepared:
 def outcome(record: Record, images: Images) -> Outcome:
     """What becomes of a record."""
     if not record.captions:
-        return "has no caption"
+        return f"has no caption in {record.texts}"
     try:
         return prepared(record, images)
     except UnusableError as fault:

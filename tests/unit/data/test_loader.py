@@ -28,7 +28,7 @@ def write_folder(path, count=COUNT, labels=True):
         for i in range(count):
             captions = tuple(f"caption {j} of {i}" for j in range(3))
             label = i % 2 if labels else None
-            stored = prepared(Record("x", f"{split}{i}", split, encoded(picture(i, 40 + i, 30)), captions, label), images)
+            stored = prepared(Record("x", f"{split}{i}", split, encoded(picture(i, 40 + i, 30)), captions, "y", label), images)
             known = {"id": f"{split}{i}", "captions": list(captions), "label": label, "categories": [], "attributes": {}}
             shards.add(known | {"objects": stored.objects, "size": list(stored.size)}, stored.data)
         shards.close()

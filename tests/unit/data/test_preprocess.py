@@ -156,6 +156,25 @@ def test_pictures_of_another_size_than_annotated_are_counted():
         made(coco({}, spoil))
 
 
+def test_a_coco_picture_without_captions_names_their_file():
+    def spoil(roles):
+        table = json.loads(roles["annotations"]["annotations/captions_val2014.json"])
+        table["annotations"] = [row for row in table["annotations"] if row["image_id"] != 201]
+        roles["annotations"]["annotations/captions_val2014.json"] = json.dumps(table).encode()
+
+    said = r"000000000201.jpg: has no caption in annotations.zip: annotations/captions_val2014.json; mend it"
+    with pytest.raises(InputError, match=said):
+        made(coco({}, spoil))
+
+
+def test_a_picture_of_a_folder_without_captions_names_their_file():
+    members = {f"p/{i}.png": encoded(picture(i)) for i in range(4)} | {f"p/{i}.txt": b"a bird" for i in range(3)}
+    own = {"layout": "folder", "split": "fraction", "test_fraction": 0.4, "archives": {"images": {"path": "raw.zip"}}}
+    write_params(Path(), own, {"size": 16, "short_side": 20})
+    with pytest.raises(InputError, match=r"^raw.zip: p/3.png: has no caption in raw.zip: p/3.txt; mend it"):
+        made(write_sources(Path("sources.json"), "folder", {"images": pack(Path("raw.zip"), members)}))
+
+
 def test_keys_stay_apart_and_short():
     shards = writer.Shards(Path(), "train", "png")
     names = ["a.b/c", "a_b/c", "a b c", "ü" * 300, "x" * 300, "y" * 300 + "x" * 300]
@@ -167,7 +186,9 @@ def test_keys_stay_apart_and_short():
 BOXES = b"".join(b"%d %s\n" % (i, b"300 300 9 9" if i == 4 else b"5 5 9 9") for i in range(1, 7))
 BAD = {
     "does not decode": {"images": {"CUB_200_2011/images/001.Red_bird/bird.no_0003.jpg": b"no picture"}},
-    "has no caption": {"captions": {"text_c10/001.Red_bird/bird.no_0003.txt": b"\n  \n"}},
+    "has no caption in captions.tgz: 001.Red_bird/bird.no_0003.txt": {
+        "captions": {"text_c10/001.Red_bird/bird.no_0003.txt": b"\n  \n"}
+    },
     "has a box without area": {"images": {"CUB_200_2011/bounding_boxes.txt": BOXES}},
 }
 

@@ -43,8 +43,9 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
 
     def records() -> Iterator[Record]:
         for split in MARKS:
+            texts = tables[split]["captions"].name
             entries = _entries(tables.pop(split), index, bool(source.world), skips)
-            yield from _records(files[f"{split}_images"], split, entries, listed, skips)
+            yield from _records(files[f"{split}_images"], split, entries, texts, listed, skips)
 
     return Raw([], list(names.values()), records())
 
@@ -179,7 +180,9 @@ def _box(given: Any) -> Box:
     return x, y, w, h
 
 
-def _records(archive: Path, split: str, entries: dict[str, Row], listed: Collection[str], skips: Skips) -> Iterator[Record]:
+def _records(
+    archive: Path, split: str, entries: dict[str, Row], texts: str, listed: Collection[str], skips: Skips
+) -> Iterator[Record]:
     found: dict[str, str] = {}
     everywhere = dict.fromkeys(listed, True)  # of a folder that both splits share, the other one's pictures are no surplus
     for member in members(archive):
@@ -197,6 +200,7 @@ def _records(archive: Path, split: str, entries: dict[str, Row], listed: Collect
             split=split,
             image=member.read(),
             captions=tuple(caption for _, caption in sorted(entry["captions"])),
+            texts=texts,
             categories=tuple(sorted(entry["categories"])),
             attributes=entry["attributes"],
             objects=tuple(entry["objects"]),

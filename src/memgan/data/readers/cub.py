@@ -60,13 +60,13 @@ def read(files: Mapping[str, Path], source: Source, skips: Skips) -> Raw:
             raise InputError(f"{archive}: images.txt lists {path} twice; keep one of them")
         entries[f"{root}images/{path}"] = Entry(path, side, label, boxes.get(image), attributes.get(image, {}))
     captions = _captions(files["captions"], {entry.id for entry in entries.values()})
-    return Raw(list(classes.values()), [], _records(archive, f"{root}images/", entries, captions, skips))
+    return Raw(list(classes.values()), [], _records(files, f"{root}images/", entries, captions, skips))
 
 
 def _records(
-    archive: Path, folder: str, entries: dict[str, Entry], captions: dict[str, tuple[str, ...]], skips: Skips
+    files: Mapping[str, Path], folder: str, entries: dict[str, Entry], captions: dict[str, tuple[str, ...]], skips: Skips
 ) -> Iterator[Record]:
-    missing, others = dict(entries), []
+    archive, missing, others = files["images"], dict(entries), []
     for member in members(archive):
         if entry := missing.pop(member.name, None):
             yield Record(
@@ -75,6 +75,7 @@ def _records(
                 split=entry.split,
                 image=member.read(),
                 captions=captions.get(entry.id, ()),
+                texts=f"{files['captions']}: {entry.id}.txt",
                 label=entry.label,
                 box=entry.box,
                 attributes=entry.attributes,

@@ -57,7 +57,8 @@ def _records(
     for member in members(archive):
         if stem := wanted.get(member.name):
             split = "test" if stem in test else "train"
-            yield Record(f"{archive}: {member.name}", stem, split, member.read(), captions.get(stem, ()))
+            texts = f"{archive}: {stem}.txt"
+            yield Record(f"{archive}: {member.name}", stem, split, member.read(), captions.get(stem, ()), texts)
     for stem in captions:
         if stem not in names:
             skips.add(f"{archive}: {stem}.txt", "stands beside no picture")

@@ -50,13 +50,14 @@ class Object:
 
 @dataclass(frozen=True)
 class Record:
-    """One picture with what is known of it; `name` is where it lies, for messages."""
+    """One picture with what is known of it; `name` is where it lies and `texts` where its captions do, for messages."""
 
     name: str
     id: str
     split: str
     image: bytes
     captions: tuple[str, ...]
+    texts: str
     label: int | None = None
     box: Box | None = None
     categories: tuple[int, ...] = ()
