@@ -29,10 +29,12 @@ NEARLY_FULL = 2**26  # bytes
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it to `path` if the block ends well, removes it otherwise.
 
-    Raises InputError if `path` is no file but a device or a folder, which a rename would replace, and if the disk is full.
+    Raises InputError if `path` is no file but a device or a folder, which a rename would replace, if it is to lie in what is no
+    folder, and if the disk is full.
     """
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file that can be replaced; name another")
+    _refuse_files(path.parent)
     temporary = temporary_of(path)
     try:
         with full_disk_told(path):
@@ -47,7 +49,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`; puts it in the place of `path` if the block ends well, removes it otherwise."""
+    """Yields a temporary folder beside `path`; puts it in the place of `path` if the block ends well, removes it otherwise.
+
+    Raises InputError if `path`, or what it is to lie in, is no folder, and if the disk is full.
+    """
+    _refuse_files(path)
     temporary = temporary_of(path)
     try:
         with full_disk_told(path):
@@ -61,6 +67,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_files(folder: Path) -> None:
+    """Raises InputError if there is something else where the folder, or one above it, is to be."""
+    first = next(path for path in (folder, *folder.parents) if path.exists())
+    if not first.is_dir():
+        raise InputError(f"{first}: is a file; name a folder")
 
 
 def temporary_of(path: Path) -> Path:

@@ -39,7 +39,8 @@ def generate(
     """Draws pictures for captions: the neighbour found in the memory, the three stages, and variations of the noise."""
     from memgan.report.sheet import generate as draw
 
-    draw(read_captions(captions or [], file), dataset, run, trained, count, seed, out)
+    for line in draw(read_captions(captions or [], file), dataset, run, trained, count, seed, out):
+        typer.echo(line)
 
 
 @app.command()

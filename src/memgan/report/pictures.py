@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from memgan.metrics.samples import Samples
-from memgan.report.style import COLUMN, SMALLEST
+from memgan.report.style import COLUMN, SMALLEST, WIDTH
 
-COUNT, COLUMNS = 12, 2  # pairs of sample and retrieved image
+COUNT, COLUMNS = 64, 4  # pairs of sample and retrieved image
 LETTERS, LINES = 36, 3  # a caption under a pair
 ROWS, SHOWN = 8, 5  # captions of the diversity figure, and samples of each
 ACROSS = 72  # letters of a line as wide as a column
@@ -58,12 +58,15 @@ def spread(captions: Sequence[str], count: int = COUNT) -> list[int]:
 
 
 def samples_figure(samples: Samples, neighbour: Neighbour) -> Figure:
-    """Pairs of a sample (left) and the image that was retrieved for its caption (right), the caption below."""
+    """Pairs of a sample (left) and the image that was retrieved for its caption (right), the caption below.
+
+    A sheet to look through: as wide as a page, but with many samples higher than one.
+    """
     chosen = spread([record["caption"] for record in samples.records])
-    cell = COLUMN / COLUMNS
+    cell = WIDTH / COLUMNS
     side = (cell - 3 * MARGIN) / 2
     height = side + (LINES + 0.8) * LINE + MARGIN
-    sheet = Sheet(HEAD + height * -(-len(chosen) // COLUMNS), "left: sample; right: image retrieved for its caption")
+    sheet = Sheet(HEAD + height * -(-len(chosen) // COLUMNS), "left: sample; right: image retrieved for its caption", WIDTH)
     for place, index in enumerate(chosen):
         row, column = divmod(place, COLUMNS)
         x, y, record = column * cell + MARGIN, HEAD + row * height, samples.records[index]

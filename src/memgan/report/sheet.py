@@ -1,6 +1,7 @@
 """A caption in, pictures out: what `memgan generate` does (the paper's red box in Fig. 2: retrieve, then generate)."""
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ from memgan.params.data import Images
 from memgan.params.load import Settings
 from memgan.report.pictures import slug
 from memgan.report.style import DPI, WIDTH, styled
-from memgan.steps import log, set_threads
+from memgan.steps import set_threads
 
 COLUMNS = 8  # variations a row
 NEEDED = ("vocabulary.json", "damsm.safetensors", "vgg.safetensors", "features", "bank", "images")
 
 
-def generate(captions: list[str], dataset: str, run: str, trained: int | None, count: int, seed: int, out: Path) -> None:
-    """Draws `count` variations of each caption into a folder of its own under `out`, with a contact sheet, and says where.
+def generate(captions: list[str], dataset: str, run: str, trained: int | None, count: int, seed: int, out: Path) -> Iterator[str]:
+    """Draws `count` variations of each caption into a folder of its own under `out`, with a contact sheet; yields what is to say.
 
     `trained` is the seed of the trained generator (None: the first of params.yaml), `seed` that of the noise.
     """
@@ -50,7 +51,7 @@ def generate(captions: list[str], dataset: str, run: str, trained: int | None, c
         note = f"neighbour: {painter.bank.ids[row]}, score {score:.3f}"
         write_pictures(place, contact_sheet(caption, note, folder.centre(row, size), stages), stages[-1])
         write_text(place / "caption.txt", f"{caption}\n{note}\n")
-        log.info("%s: %s and %d pictures", caption, place / "sheet.png", count)
+        yield f"{caption}: {place / 'sheet.png'} and {count} pictures"
 
 
 def write_pictures(place: Path, sheet: Figure, pictures: np.ndarray) -> None:

@@ -80,7 +80,7 @@ def test_figures_are_read_at_a_columns_width(tmp_path: Path) -> None:
     curves.write_text(CURVES)
     samples, neighbour = Samples(paths), figures.retrieved(world.inputs.images, paths, 16)
     with styled():
-        drawn = [samples_figure(samples, neighbour), diversity_figure(samples, neighbour), figures.curves_figure(curves)]
+        drawn = [diversity_figure(samples, neighbour), figures.curves_figure(curves)]
         drawn.append(figures.copy_figure(histogram(np.array([0.1, 0.2]), np.array([0.5, 1.0])), "evaluator:birdworld"))
     for figure in drawn:
         width, height = figure.get_size_inches()
@@ -89,18 +89,37 @@ def test_figures_are_read_at_a_columns_width(tmp_path: Path) -> None:
         plt.close(figure)
 
 
+def test_64_samples_are_as_wide_as_a_page_and_nothing_overlaps(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    paths = world.samples(70)
+    samples = Samples(paths)
+    for i, entry in enumerate(samples.records):
+        entry["caption"] = f"{i} " + "a bird with scarlet wings and beak, a bluish crown, yellow legs and an emerald tail " * 2
+    with styled():
+        figure = samples_figure(samples, figures.retrieved(world.inputs.images, paths, 16))
+    (axes,) = figure.axes
+    assert figure.get_size_inches()[0] == style.WIDTH
+    assert len(axes.images) == 2 * 64 and len(axes.texts) == 1 + 64
+    figure.canvas.draw()
+    boxes = [thing.get_window_extent() for thing in (*axes.images, *axes.texts)]
+    assert not [1 for i, box in enumerate(boxes) if box.count_overlaps(boxes[i + 1 :])]
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 <= box.y0 for box in boxes)
+    assert min(text.get_fontsize() for text in axes.texts) >= style.SMALLEST
+    plt.close(figure)
+
+
 def test_samples_are_spread_over_all_of_them() -> None:
     many = [f"bird {i}" for i in range(5000)]
-    assert spread(many)[:3] == [0, 416, 833]
+    assert spread(many)[:3] == [0, 78, 156]
     assert len(spread(many)) == len(set(spread(many))) == COUNT
     assert spread(many[:3]) == [0, 1, 2]
 
 
 def test_no_caption_is_shown_twice() -> None:
     assert spread(["a pear", "a bee", "a pear", "an owl", "a bee"]) == [0, 1, 3]
-    shown = spread([f"bird {i % 40}" for i in range(5000)])
+    shown = spread([f"bird {i % 100}" for i in range(5000)])
     assert len(shown) == COUNT
-    assert max(shown) < 40
+    assert max(shown) < 100
 
 
 def test_captions_keep_to_their_lines() -> None:

@@ -106,6 +106,15 @@ def test_what_cannot_be_found_is_one_line(root, arguments, line):
     assert not (root / "retrieved").exists()
 
 
+@pytest.mark.parametrize("command", ["generate", "retrieve"])
+def test_a_file_without_captions_is_named(root, command):
+    (root / "empty.txt").write_text("\n \n")
+    done = CliRunner().invoke(app, [command, "--captions", "empty.txt"])
+    assert done.exit_code == 1
+    assert done.stderr == "error: empty.txt: no caption given; type one in quotes, or --captions FILE with one a line\n"
+    assert not (root / f"{command}d").exists()
+
+
 @pytest.fixture
 def spoilt(root, tmp_path, monkeypatch) -> Path:
     """A copy that may be harmed."""
