@@ -6,10 +6,11 @@ WORKERS ?= 2
 
 BIN := $(abspath $(MEMGAN_VENV))/bin
 STAMP := $(MEMGAN_VENV)/.memgan
-export PATH := $(BIN):$(PATH)
+OUTSIDE := $(subst $(BIN):,,$(PATH))
+export PATH := $(BIN):$(OUTSIDE)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: table1 retrieval figures ablations sanity stability report dvc test test-slow test-cluster lint format env clean-env
+.PHONY: table1 retrieval figures ablations sanity stability report dvc test test-slow test-cluster lint format env venv clean-env
 
 table1: env  ## results/table1.csv
 	snakemake --cores $(CORES) results/table1.csv
@@ -77,15 +78,31 @@ format: env
 	ruff check --fix .
 	snakefmt Snakefile workflow
 
-env:
+env: venv
 	@want="$$(cat requirements.lock pyproject.toml | cksum) $(CURDIR)"; \
 	if [ "$$want" != "$$(cat $(STAMP) 2>/dev/null)" ]; then \
 	  set -e; \
-	  test -x $(BIN)/python || $(PYTHON) -m venv $(MEMGAN_VENV); \
 	  $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock; \
 	  $(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .; \
 	  echo "$$want" > $(STAMP); \
 	fi
+
+NEW_ENOUGH := sys.exit(sys.version_info < (3, 11))
+
+# One without pip (its making was cut off) or of an older Python is made anew. What is no virtual environment is never cleared.
+# The Python that makes it is looked for outside it, even where it is active.
+venv:
+	@$(BIN)/python -c 'import pip, sys; $(NEW_ENOUGH)' 2>/dev/null && exit; \
+	export PATH="$(OUTSIDE)"; \
+	if ! $(PYTHON) -c 'import sys; $(NEW_ENOUGH)' 2>/dev/null; then \
+	  has="$$($(PYTHON) --version 2>/dev/null || echo not there)"; \
+	  echo "memgan needs Python 3.11 or newer; $(PYTHON) is $$has; name another: make PYTHON=python3.12 ..." >&2; exit 1; \
+	fi; \
+	if [ "$$(ls -A $(MEMGAN_VENV) 2>/dev/null)" ] && [ ! -f $(MEMGAN_VENV)/pyvenv.cfg ]; then \
+	  echo "$(MEMGAN_VENV): has no Python 3.11 or newer with pip, and is no virtual environment; name another: make MEMGAN_VENV=..." >&2; \
+	  exit 1; \
+	fi; \
+	$(PYTHON) -m venv --clear $(MEMGAN_VENV)
 
 clean-env:
 	rm -rf $(MEMGAN_VENV)

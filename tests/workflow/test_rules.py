@@ -15,7 +15,7 @@ RULES = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").gl
 TWICE = ["render", "preprocess", "vocabulary", "damsm", "evaluator", "vgg", "features", "bank", "train", "reference", "metrics"]
 JOBS = {"table1": 1, "sample": 4} | dict.fromkeys([*TWICE, "extra_samples"], 2)
 OTHER_RUN = "results/birdworld/untrained/0/metrics.json"
-FILLED = {"input", "output", "wildcards", "log"}
+FILLED = {"input", "output", "wildcards", "log"}  # placeholders, when dvc.yaml is derived
 SNAKEMAKES_OWN = ("Using workflow specific profile", "Config file params.yaml is extended")
 MISTAKES = {
     "unknown entry": ("pooling: avg", "pooling: avg\nnosuch: 1", "nosuch"),
@@ -169,15 +169,13 @@ def test_every_rule_says_all_that_it_must():
         name = rule.partition(":")[0].strip() or "external"
         if name == "all":
             continue
-        for directive in ("input", "output", "log", "benchmark", "conda", "shell"):
+        for directive in ("input", "output", "log", "benchmark", "conda", "resources", "shell"):
             assert f"    {directive}:\n" in rule, f"rule {name} has no {directive}"
         (module,) = re.findall(r'code\("(.+?)"\)', rule)
         shell = rule.partition("    shell:\n")[2]
         assert ' f"' not in shell, f"rule {name}: Snakemake reads its shell line late, when loop variables have other values"
         assert f"PYTHONPATH=src python -m {module} " in shell, f"rule {name} runs another module than it names"
-        assert set(re.findall(r"{(\w+)", shell)) <= {"input", "output", "wildcards", "log"}, (
-            f"rule {name}: a placeholder DVC cannot fill"
-        )
+        assert set(re.findall(r"{(\w+)", shell)) <= FILLED, f"rule {name}: a placeholder DVC cannot fill"
 
 
 def test_a_training_on_several_processes_claims_cores_and_gpus_for_each(tmp_path, monkeypatch):

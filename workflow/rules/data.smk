@@ -66,6 +66,8 @@ rule download:
         dataset=one_of(set(config["data"]) - set(rendered(config)) - set(composed(config))),
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=0,  # it waits for the network and keeps no core busy
     params:
         entries=needs("data.{dataset}.source"),
     shell:

@@ -13,6 +13,8 @@ rule vocabulary:
         "logs/vocabulary/{dataset}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs(*blocks("damsm")),
     shell:

@@ -53,6 +53,8 @@ rule share:
         run=one_of(sharing(config)),
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs("pooling", "runs.{run}", *blocks("gan", "train")),
     shell:

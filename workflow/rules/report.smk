@@ -23,6 +23,8 @@ rule table1:
         "logs/table1.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs("datasets", "methods", "seeds"),
     shell:
@@ -52,6 +54,8 @@ rule sanity:
         "logs/sanity.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs("datasets", "seeds"),
     shell:
@@ -87,6 +91,8 @@ rule ablations:
         "logs/ablations.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs("ablations", "runs"),
     shell:
@@ -148,6 +154,8 @@ rule examples:
         "logs/examples/{dataset}.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs(*blocks("images")),
     shell:
@@ -172,6 +180,8 @@ rule retrieval_table:
         "logs/retrieval_table.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        cpu_percent=machine.percent(1),
     params:
         entries=needs("datasets"),
     shell:
