@@ -74,9 +74,9 @@ def test_results_of_a_changed_rule_are_not_recorded_as_the_old_rules(mocked: Clo
 
 
 @pytest.mark.xdist_group("stand-ins")
-def test_a_data_set_that_dvc_yaml_does_not_name_is_not_recorded(mocked: Clone):
+def test_a_data_set_that_params_yaml_does_not_list_is_not_recorded(mocked: Clone):
     done = mocked.run("snakemake --cores 2 data/sceneworld/sources.json")
-    assert "say of render@sceneworld; not recorded: run `make dvc`" in done.stdout
+    assert "record: not recorded, since params.yaml does not list their data set or seed: render@sceneworld\n" in done.stdout
     assert mocked.status() == {}
 
 

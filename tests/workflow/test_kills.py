@@ -4,10 +4,11 @@ Three kills are in every run of the tests: two here, with stand-ins, and one of 
 """
 
 import random
+from pathlib import Path
 
 import pytest
 
-from tests.workflow.clones import STAND_IN_STATE, TABLE, Clone
+from tests.workflow.clones import ONE_WORLD, STAND_IN_STATE, TABLE, Clone, make, ran
 
 ENGINES = {"snakemake": f"snakemake --cores 2 {TABLE}", "dvc": "dvc repro"}
 STATE = "results/birdworld/ours/0/state/generator/*/*.pt"
@@ -33,6 +34,19 @@ def test_killed_before_the_results_are_recorded(mocked: Clone, maximum: Clone):
     assert mocked.status() != {}
     assert mocked.snakemake() == []
     assert_true(mocked, maximum.digests())
+
+
+@pytest.mark.xdist_group("stand-ins")
+@pytest.mark.parametrize("share", [0.5, 0.0])
+def test_killed_while_dvc_writes_the_record(mocked: Clone, share: float):
+    """DVC writes dvc.lock in place; it goes on where the next Snakemake has mended it."""
+    lock = mocked.path / "dvc.lock"
+    before, text = mocked.digests(), lock.read_text()
+    lock.write_text(text[: int(share * len(text))])
+    done = mocked.run(ENGINES["snakemake"])
+    assert ran(done.stdout) == []
+    assert share or "dvc.lock had been cut off; of its stages 0 are left" in done.stdout
+    assert_true(mocked, before)
 
 
 def untrained(clone: Clone) -> Clone:
@@ -65,11 +79,13 @@ def test_killed_in_a_real_training(snakemade: Clone, truth: dict[str, str], firs
 @pytest.mark.slow
 @pytest.mark.xdist_group("real")
 @pytest.mark.parametrize("number", range(10))
-def test_killed_at_random(snakemade: Clone, truth: dict[str, str], number: int):
+def test_killed_at_random(made_by_snakemake: Clone, truth: dict[str, str], tmp_path: Path, number: int):
+    """Half of them from a bare clone, so that any step may be hit; the others where only what training makes is left to make."""
     rng = random.Random(number)
     first, second, last = (rng.choice(sorted(ENGINES)) for _ in range(3))
-    clone = untrained(snakemade)
-    assert clone.killed(ENGINES[first], "params.yaml", after=rng.uniform(1, 15), **OFTEN)
+    bare = number % 2 == 0
+    clone = untrained(make(tmp_path / "clone", ONE_WORLD) if bare else made_by_snakemake.copy(tmp_path / "clone"))
+    assert clone.killed(ENGINES[first], "params.yaml", after=rng.uniform(1, 45 if bare else 15), **OFTEN)
     clone.killed(ENGINES[second], "params.yaml", after=rng.uniform(1, 30), **OFTEN)  # what is left may take less
     clone.run(ENGINES[last])
     assert_true(clone, truth)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from dvc.dependency import param
 from dvc.fs import localfs
+from dvc.utils import serialize
 from snakemake.cli import get_argument_parser
 from snakemake.persistence import PersistenceBase
 from snakemake.persistence.file import FilePersistence
@@ -18,7 +19,7 @@ from snakemake.scheduling.job_scheduler import JobRateLimiter
 
 from tests.workflow.clones import ROOT
 from workflow import machine, record
-from workflow.record import books, bulk, engine, look
+from workflow.record import books, bulk, engine, look, watch
 from workflow.record.engine import Output
 
 
@@ -77,7 +78,14 @@ def test_distrust_is_what_snakemake_calls_incomplete(persistence: FilePersistenc
     output.trust()
     persistence._clear_cache()
     assert persistence._filter_incomplete_keys(["a"]) == set()
-    assert not output.made_here() or output.record.exists()
+    assert output.made_here()
+
+
+def test_a_note_on_another_file_of_its_name_is_dropped(persistence: FilePersistence):
+    output = noted("a", 10, 20)
+    os.utime("a", (30, 30))
+    output.trust()
+    assert not output.record.exists()
 
 
 def test_a_folder_has_the_time_that_snakemake_gave_it(persistence: FilePersistence):
@@ -218,6 +226,99 @@ def test_what_a_killed_dvc_holds_is_taken_from_it(tmp_path: Path, monkeypatch: p
     books.claim()
     assert [reader["cmd"] for reader in json.loads(books.RWLOCK.read_text())["read"][str(tmp_path)]] == ["snakemake"]
     books.release()
+
+
+@pytest.mark.parametrize("left", ["", '{"read": {"/x'])
+@pytest.mark.parametrize("file", [books.RWLOCK, books.EXPERIMENTS])
+def test_what_a_kill_has_left_of_dvc_s_notes_is_in_nobody_s_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path, left: str
+):
+    monkeypatch.chdir(tmp_path)
+    file.parent.mkdir(parents=True)
+    file.write_text(left)
+    books.claim()
+    assert "snakemake" in file.read_text()
+    books.release()
+
+
+def test_experiments_elsewhere_are_in_nobody_s_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    books.EXPERIMENTS.parent.mkdir(parents=True)
+    holder = {"pid": os.getppid(), "cmd": "dvc exp run --run-all"}
+    books.EXPERIMENTS.write_text(json.dumps({"write": {"refs/exps/stash": holder}}))
+    assert books.at_work() is None
+    books.EXPERIMENTS.write_text(json.dumps({"write": {"refs/exps/stash": holder, books.WORKSPACE: holder}}))
+    assert books.at_work() == f"`dvc exp run --run-all` (PID {os.getppid()})"
+
+
+LOCK = """schema: '2.0'
+stages:
+  a:
+    cmd: one
+  b:
+    cmd: two
+    outs:
+    - path: x
+      md5: abc
+"""
+
+
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        (LOCK, LOCK),
+        (LOCK[: LOCK.index("    outs") + 7], LOCK[: LOCK.index("  b:")]),
+        (LOCK[:30], None),
+        (LOCK[:9], None),
+        ("", None),
+    ],
+)
+def test_whole_stages_of_a_dvc_lock_that_was_cut_off_are_kept(tmp_path: Path, left: str, kept: str | None):
+    lock = tmp_path / "dvc.lock"
+    lock.write_text(left)
+    said = bulk.mend(lock)
+    assert (lock.read_text() if lock.exists() else None) == kept
+    assert (said is None) == (left == LOCK)
+    assert bulk.mend(lock) is None
+
+
+def test_a_kill_while_dvc_lock_is_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for module in (serialize._common, serialize._yaml):
+        monkeypatch.setattr(module, "_dump_data", module._dump_data)
+    (lock := tmp_path / "dvc.lock").write_text(LOCK)
+    bulk.write_whole()
+    with serialize.modify_yaml(lock) as content:
+        content["stages"]["a"]["cmd"] = "three"
+    assert lock.read_text() == LOCK.replace("one", "three")
+    monkeypatch.setattr(Path, "replace", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit, match="killed"), serialize.modify_yaml(lock) as content:
+        content["stages"]["a"]["cmd"] = "four"
+    assert lock.read_text() == LOCK.replace("one", "three")
+
+
+def test_what_params_yaml_said_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    engine.HOME.mkdir()
+    lines = [
+        json.dumps({"since": since, "text": text}) for since, text in ((10, "a: 1"), (20, "a: 2"), (30, "a: [1"), (40, "a: 1"))
+    ]
+    watch.NOTES.write_text("\n".join([*lines, '{"since": 5']))
+    os.utime(watch.NOTES, (50, 50))
+
+    def said(start: float, end: float) -> list[int]:
+        return sorted(tree["a"] for tree in watch.said(start, end))
+
+    assert said(11, 19) == [1]
+    assert said(11, 20 - watch.PERIOD) == [1, 2], "it had changed before it was seen"
+    assert said(21, 29) == [2]
+    assert said(31, 39) == []
+    assert said(5, 99) == [1, 2]
+    assert said(51, 99) == [], "nobody watched any more"
+    Path("params.yaml").write_text("a: 3")
+    monkeypatch.setattr(watch, "_watch", lambda _: None)  # tests/workflow/test_sharing.py has a thread look
+    watch.begin()
+    assert said(45, time.time()) == [1, 3]
+    assert said(51, time.time()) == [3]
 
 
 def test_a_second_run_is_refused_and_a_look_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

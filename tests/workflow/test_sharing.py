@@ -3,12 +3,14 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from tests.workflow.clones import STAND_IN_STATE, TABLE, Clone, make
+from workflow.record import watch
 
 BOTH = "data/birdworld/sources.json data/sceneworld/sources.json"
 NETWORKS = ("DAMSM", "EVALUATOR", "VGG")
@@ -45,7 +47,7 @@ def test_independent_jobs_run_side_by_side(fresh: Clone, tmp_path: Path):
 @pytest.mark.xdist_group("sharing")
 def test_jobs_of_one_gpu_run_one_at_a_time(fresh: Clone, tmp_path: Path):
     log = tmp_path / "log"
-    claims = "--resources cpu_percent=1000 gpu=1 --set-resources render:gpu=1"
+    claims = "--set-resources render:gpu=1 render:cpu_percent=0"  # the one GPU is the default profile's
     fresh.snakemake(f"{BOTH} {claims}", STAND_IN_LOG=str(log), TENTHS_DATA_RENDER="30")
     assert most_at_once(log) == 1
 
@@ -76,6 +78,9 @@ def test_beside_a_running_snakemake(mocked: Clone, held: dict[str, str]):
     mocked.wait_for(STAND_IN_STATE, first)
     refused(mocked, f"snakemake --cores 2 {TABLE}", "is at work here; wait for it")
     refused(mocked, "dvc repro", "is busy")
+    before = (mocked.path / "params.yaml").read_text()
+    refused(mocked, "dvc exp run -S pooling=avg", "is busy")
+    assert (mocked.path / "params.yaml").read_text() == before
     assert "is at work here" in mocked.run(f"snakemake -n {TABLE}").stdout
     finish(mocked, first, held)
 
@@ -116,3 +121,28 @@ def test_code_edited_during_a_run_is_not_recorded_with_old_results(mocked: Clone
     assert list(mocked.status()) == ["table1"]
     assert mocked.snakemake() == ["table1"]
     assert mocked.status() == {}
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_what_params_yaml_said_in_between_is_not_recorded_as_what_it_says(mocked: Clone, held: dict[str, str]):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    process = mocked.started(f"snakemake --cores 2 {TABLE}", **held)
+    mocked.wait_for(STAND_IN_STATE, process)
+    for old, new in (("max", "avg"), ("avg", "max")):
+        mocked.edit("params.yaml", f"\npooling: {old}", f"\npooling: {new}")
+        time.sleep(4 * watch.PERIOD)
+    Path(held["HELD_BY"]).unlink()
+    assert process.wait(300) == 0, mocked.said()
+    assert "was edited while they were made: train@birdworld-ours-0; not recorded: run again" in mocked.said()
+    assert "train@birdworld-ours-0" in mocked.status()
+    assert "train" in mocked.snakemake()
+    assert mocked.status() == {}
+    assert mocked.planned() == []
+
+
+@pytest.mark.xdist_group("stand-ins")
+def test_what_snakemake_only_touches_is_not_recorded(mocked: Clone):
+    mocked.edit("params.yaml", "pooling: avg", "pooling: max")
+    mocked.snakemake(f"--touch {TABLE}")
+    assert "train@birdworld-ours-0" in mocked.status()
+    assert "train" in mocked.planned()

@@ -12,8 +12,8 @@ When the jobs start (`start`), other runs of either engine are kept out. When th
 and after a long run the record is asked at once, so that the next Snakemake has its answer.
 
 `engine` is the only file that touches Snakemake's insides, `books` and `bulk` are the only ones that touch DVC's. `look` is the
-asking, `sync` the heeding, `enter` the entering; `stages` says how a rule looks as a stage of DVC, and `pipelines` how all of them
-make dvc.yaml.
+asking, `sync` the heeding, `enter` the entering, for which `watch` sees what params.yaml says meanwhile; `stages` says how a rule
+looks as a stage of DVC, and `pipelines` how all of them make dvc.yaml.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from workflow.record import books, engine, look
+from workflow.record import books, engine, look, watch
 from workflow.record.enter import Run, enter
 from workflow.record.sync import sync
 
@@ -68,14 +68,16 @@ def start(workflow: Any) -> None:
         return
     engine.claim()
     if books.are_kept():
-        _run = Run(workflow)
         books.claim()
+        if not workflow.touch:  # which says of files that they are made, and makes none
+            watch.begin()
+            _run = Run(workflow)
 
 
 def after() -> None:
     """When the jobs are done, well or not: enters what was made. After a long run also asks for the next one."""
+    books.release()
     if _run:
-        books.release()
         enter(_run, _owed)
         if _run.lasted() > look.WORTH:
             look.ahead()

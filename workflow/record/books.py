@@ -1,5 +1,6 @@
 """All contact with DVC (with `bulk`): its commands, dvc.lock, and its file of who reads and writes what."""
 
+import atexit
 import importlib.util
 import json
 import os
@@ -18,7 +19,8 @@ import yaml
 
 TABLE1, ABLATIONS = Path("dvc.yaml"), Path("ablations/dvc.yaml")
 TEMPORARY = Path(".dvc/tmp")
-RWLOCK = TEMPORARY / "rwlock"
+RWLOCK, EXPERIMENTS = TEMPORARY / "rwlock", TEMPORARY / "exps/rwlock"  # DVC's notes of who reads and writes what
+WORKSPACE = "workspace"  # what `dvc exp run` notes in the second before it touches any file; its queue notes other things there
 BULK = (sys.executable, "-P", str(Path(__file__).with_name("bulk.py")))
 SLACK = 1.0  # seconds by which clocks of processes and of files may differ
 PATIENCE = 15.0  # seconds of silence
@@ -63,15 +65,16 @@ def are_kept() -> bool:
 
 
 def at_work() -> str | None:
-    """The living process that DVC's file of readers and writers names, other than this one."""
-    try:
-        noted, since = json.loads(RWLOCK.read_text()), RWLOCK.stat().st_mtime
-    except (FileNotFoundError, ValueError):
-        return None
-    holders = [*noted.get("write", {}).values(), *(one for many in noted.get("read", {}).values() for one in many)]
-    for holder in holders:
-        if holder["pid"] != os.getpid() and _lives(holder["pid"], since):
-            return f"`{holder['cmd']}` (PID {holder['pid']})"
+    """The living process that DVC's notes name, other than this one."""
+    for file, only in ((RWLOCK, None), (EXPERIMENTS, WORKSPACE)):
+        try:
+            noted, since = json.loads(file.read_text()), file.stat().st_mtime
+        except (FileNotFoundError, ValueError):  # `claim` removes one that a kill has cut off
+            continue
+        for what, holders in (*noted.get("write", {}).items(), *noted.get("read", {}).items()):
+            for holder in holders if isinstance(holders, list) else [holders]:
+                if only in (None, what) and holder["pid"] != os.getpid() and _lives(holder["pid"], since):
+                    return f"`{holder['cmd']}` (PID {holder['pid']})"
     return None
 
 
@@ -85,19 +88,29 @@ def _lives(pid: int, since: float) -> bool:
 
 
 def claim() -> None:
-    """Notes this process among DVC's readers, so that DVC makes nothing here until `release`. Ends it if DVC is at work."""
+    """Notes this process among DVC's readers, so that DVC makes nothing here until `release`. Ends it if DVC is at work.
+
+    In both of DVC's files: `dvc exp run` changes params.yaml and restores outputs before it looks into the first.
+    """
+    atexit.register(release)
+    _note(RWLOCK, str(Path.cwd()))
+    _note(EXPERIMENTS, WORKSPACE)
+
+
+def _note(file: Path, what: str) -> None:
     from dvc.fs import localfs
     from dvc.lock import LockError
-    from dvc.rwlock import rwlock
+    from dvc.rwlock import RWLockFileCorruptedError, rwlock
 
-    TEMPORARY.mkdir(exist_ok=True)
-    note = (str(TEMPORARY), localfs, "snakemake", [str(Path.cwd())], [], False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    note = (str(file.parent), localfs, "snakemake", [what], [], False)
     try:
         _claims.enter_context(rwlock(*note))
-    except LockError:
+    except (LockError, RWLockFileCorruptedError):
         if other := at_work():
             sys.exit(f"error: {other} is at work here; wait for it, or end it")
-        RWLOCK.unlink(missing_ok=True)  # what a killed DVC has left; DVC holds it for a living one's if the number is in use again
+        # What a killed DVC has left, cut off or with a number that is in use again, for which DVC takes it for a living one's.
+        file.unlink(missing_ok=True)
         _claims.enter_context(rwlock(*note))
 
 
@@ -122,10 +135,21 @@ def status(asked: subprocess.Popen[str]) -> Stages | None:
     except subprocess.TimeoutExpired:
         say("waiting for `dvc status`: it reads what has changed, or waits for another dvc")
         answer, complaint = asked.communicate()
+    if asked.returncode and _mended():
+        return status(ask())
     if asked.returncode:
         say(f"`dvc status` failed, so file times are trusted: {' '.join(complaint.split())[-300:]}")
         return None
     return {address: stage | {"changed": _merged(stage["changed"])} for address, stage in json.loads(answer).items()}
+
+
+def _mended() -> bool:
+    """Whether a dvc.lock was found cut off, and is whole now."""
+    locks = [str(file.with_suffix(".lock")) for file in (TABLE1, ABLATIONS)]
+    found = subprocess.run([*BULK, "mend", *locks], stdout=PIPE, text=True, check=False).stdout.split("\n")
+    for line in filter(None, found):
+        say(line)
+    return any(found)
 
 
 def _merged(why: list[dict[str, Any] | str]) -> dict[str, Any]:

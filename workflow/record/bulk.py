@@ -4,28 +4,41 @@ For each stage those commands read params.yaml, dvc.yaml and dvc.lock again, and
 
 python workflow/record/bulk.py status               prints JSON: each stage's outputs and inputs, and what has changed
 python workflow/record/bulk.py commit ADDRESS...
+python workflow/record/bulk.py mend FILE...         prints a line for each dvc.lock that a kill had cut off
 """
 
+import io
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from dvc.dependency import Dependency, param
+from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, locked
+from dvc.utils.serialize import _common, _yaml, parse_yaml
+
+STAGE = re.compile(r"  \S")  # a line of dvc.lock with which a stage begins
 
 
 def main() -> None:
     """Command line. Ends with exit code 1 and DVC's one line if DVC refuses."""
+    what, *rest = sys.argv[1:]
+    if what == "mend":
+        print("\n".join(filter(None, map(mend, map(Path, rest)))))
+        return
     read_params_once()
-    what, *addresses = sys.argv[1:]
     try:
         with Repo(_wait_for_lock=True) as repo:
             if what == "commit":
-                commit(repo, addresses)
+                write_whole()
+                commit(repo, rest)
             else:
                 print(json.dumps(status(repo)))
     except DvcException as fault:
@@ -61,6 +74,41 @@ def commit(repo: Any, addresses: list[str]) -> None:
             stage.commit(relink=False)
             done.append(stage)
         dvcfile.dump_stages(done, update_pipeline=False)
+
+
+def mend(lock: Path) -> str | None:
+    """Of a dvc.lock that a kill has cut off, keeps the stages that are whole, and says so: DVC writes it in place."""
+    if not lock.exists():
+        return None
+    text = lock.read_text(encoding="utf-8", errors="replace")
+    try:
+        Lockfile.validate(parse_yaml(text, lock), str(lock))
+    except DvcException:
+        lines = text.splitlines(keepends=True)
+        *whole, cut = [at for at, line in enumerate(lines) if STAGE.match(line)] or [0]
+        if whole:
+            _replace(lock, "".join(lines[:cut]))
+        else:
+            lock.unlink()
+        return f"{lock} had been cut off; of its stages {len(whole)} are left, and what else is needed is made again"
+    return None
+
+
+def write_whole() -> None:
+    """Makes DVC write its files beside their place and rename them, so that a kill leaves the old one or the new one."""
+
+    def dump(path: str, data: Any, dumper: Any, fs: Any = None, **how: Any) -> None:
+        stream = io.StringIO()
+        dumper(data, stream, **how)
+        _replace(Path(path), stream.getvalue())
+
+    _common._dump_data = _yaml._dump_data = dump
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def read_params_once() -> None:

@@ -45,6 +45,10 @@ class Output:
         """Whether this Snakemake made it, and these inputs have not changed since it began to."""
         return self.made_here() and all(one.time() / 1e9 <= self._note()["starttime"] for one in inputs if one.exists())
 
+    def period(self) -> tuple[float, float] | None:
+        """When its job began and ended, in seconds, if this Snakemake made it."""
+        return (self._note()["starttime"], self._note()["endtime"]) if self.made_here() else None
+
     def _note(self) -> dict[str, Any]:
         try:
             note = json.loads(self.record.read_text())

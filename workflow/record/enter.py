@@ -6,12 +6,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from memgan.artifacts import write_text
 from memgan.errors import InputError
 from workflow.needs import PARAMS, lookup
-from workflow.record import books, engine, pipelines, stages
+from workflow.record import books, engine, pipelines, stages, watch
 
 SOURCES = ("src/", "workflow/")  # inputs that no rule makes: code, and the published table
 ASIDE = {"figures", "retrieval", "examples", "retrieval_table"}  # rules that Table 1 does not need: their results are not recorded
@@ -31,34 +29,42 @@ class Run:
         return time.monotonic() - self._began
 
     def good(self) -> dict[str, list[Any]]:
-        """By name of the stage, its jobs, if Snakemake ran or found good all of them, and what they read has not changed since."""
-        now = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-        found, doubtful = defaultdict(list), set()
+        """By name of the stage, its jobs, if Snakemake ran or found good all of them."""
+        found = defaultdict(list)
         for job in self.dag.jobs:
             if job.output:
                 found[stages.name(job)].append(job)
-                if not (engine.is_good(self.dag, job) and self._unchanged(job, now)):
-                    doubtful.add(stages.name(job))
-        return {name: jobs for name, jobs in found.items() if name not in doubtful and len(jobs) == self._parts(jobs[0])}
+        return {
+            name: jobs
+            for name, jobs in found.items()
+            if len(jobs) == self._parts(jobs[0]) and all(engine.is_good(self.dag, job) for job in jobs)
+        }
+
+    def changed(self, job: Any, now: dict[str, Any]) -> bool:
+        """Whether code or params.yaml, of which `now` is what it says now, no longer say what the job read."""
+        code = (path for path in map(str, job.input) if path in self.code)
+        return self._differs(job, now) or any(_version(path) != self.code[path] for path in code)
+
+    def misread(self, job: Any) -> bool:
+        """Whether params.yaml, while the job ran, said anything else of what it read than when the rules were read."""
+        period = engine.Output(str(job.output[0])).period()
+        return bool(period) and any(self._differs(job, tree) for tree in watch.said(*period))
 
     def _parts(self, job: Any) -> int:
         return self.config["shards"] if stages.SCATTER & set(job.wildcards_dict) else 1
 
-    def _unchanged(self, job: Any, now: dict[str, Any]) -> bool:
-        """Whether code and params.yaml still say what the job read."""
-        if any(_version(path) != self.code[path] for path in map(str, job.input) if path in self.code):
-            return False
+    def _differs(self, job: Any, tree: dict[str, Any]) -> bool:
         keys = [key for entry in job.rule.params for key in entry.of(job.wildcards_dict)]
         try:
-            return all(lookup(now, key) == lookup(self.config, key) for key in keys)
+            return any(lookup(tree, key) != lookup(self.config, key) for key in keys)
         except InputError:  # the entry is gone
-            return False
+            return True
 
 
 def enter(run: Run, owed: set[str]) -> None:
     """Enters the stages that this run finished, and those that an earlier one owes, unless something about them is in doubt."""
     known = books.read(books.TABLE1).get("stages", {})
-    good = run.good()
+    good = _undisturbed(run, run.good(), owed)
     fresh = {name: jobs[0] for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
     listed = books.listed(run.config)
     table1 = {name: job for name, job in fresh.items() if name in listed}
@@ -67,13 +73,29 @@ def enter(run: Run, owed: set[str]) -> None:
     stale = {name for name, job in table1.items() if job.rule.name in outdated}
     others = {name: jobs[0] for name, jobs in good.items() if pipelines.is_apart(jobs[0]) and _is_listed(jobs[0], run.config)}
     unknown = {name for name, job in fresh.items() if job.rule.name not in ASIDE} - table1.keys() - others.keys()
-    if stale or unknown:
-        names = ", ".join(sorted(outdated | unknown))
+    apart = {name for name in unknown if not _is_listed(fresh[name], run.config)}
+    if apart:
+        books.say(f"not recorded, since params.yaml does not list their data set or seed: {', '.join(sorted(apart))}")
+    if unsaid := outdated | unknown - apart:
         books.say(
-            f"dvc.yaml does not say what the rules and params.yaml say of {names}; not recorded: run `make dvc`, then snakemake"
+            f"dvc.yaml does not say what the rules and params.yaml say of {', '.join(sorted(unsaid))}; "
+            "not recorded: run `make dvc`, then snakemake"
         )
     if entered := sorted(table1.keys() - stale) + _derived(run, others, fresh):
         books.commit(entered)
+
+
+def _undisturbed(run: Run, good: dict[str, list[Any]], owed: set[str]) -> dict[str, list[Any]]:
+    """Without the stages that an edit during the run puts in doubt. What may have read what was then put back is made again."""
+    now = books.read(PARAMS)
+    changed = {name for name, jobs in good.items() if any(run.changed(job, now) for job in jobs)}
+    fresh = [name for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))]
+    misread = {name for name in fresh if any(map(run.misread, good[name]))}
+    for path in (path for name in misread for job in good[name] for path in job.output):
+        engine.Output(str(path)).distrust()
+    if doubtful := sorted(misread | changed.intersection(fresh)):
+        books.say(f"params.yaml or code was edited while they were made: {', '.join(doubtful)}; not recorded: run again")
+    return {name: jobs for name, jobs in good.items() if name not in changed | misread}
 
 
 def _current(run: Run, job: Any, known: dict[str, Any]) -> bool:
