@@ -7,7 +7,8 @@ captions would give them (unmentioned ones drawn as frequent as in training), an
 of drawings is held against the test images, as the samples are. Needs Table 1 to have been made. Keys: `samples` FID of the
 samples; `shown` of drawings of what they show (the rest is owed to how they look); `reader` of the ideal reader's; `cost` by
 attribute, what the reader loses with this one as the samples show it; `unread` the same with it drawn as in training, whatever the
-caption says: what `cost` has beyond that, is owed to values that are shown too often.
+caption says: what `cost` has beyond that, is owed to values that are shown too often; `most`, by attribute, the value that is so
+most of all, with the per cent of our samples and of the training images that show it.
 """
 
 import json
@@ -103,7 +104,15 @@ def main(
         for name in space:
             mixed = [bird | {name: other[name]} for bird, other in zip(reader, others, strict=True)]
             figures[key][name] = round(studio.of(mixed) - figures["reader"], 2)
+    figures["most"] = {name: most(values, seen[name], often[name]) for name, values in space.items()}
     print(json.dumps(figures))
+
+
+def most(values: Sequence[str], seen: list[int], often: np.ndarray) -> tuple[str, float, float]:
+    """The value that is shown most beyond its frequency in training; per cent of ours, per cent of the training images."""
+    ours, theirs = (100 * counts / counts.sum() for counts in (np.bincount(seen, minlength=len(values)), often))
+    place = int((ours - theirs).argmax())
+    return values[place], round(float(ours[place]), 1), round(float(theirs[place]), 1)
 
 
 if __name__ == "__main__":
