@@ -93,15 +93,16 @@ def test_killed_at_random(made_by_snakemake: Clone, truth: dict[str, str], tmp_p
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("real")
-def test_orphans_of_a_killed_engine(snakemade: Clone, truth: dict[str, str]):
-    """Only Snakemake itself is killed; its trainer goes on, and the next one waits for it."""
+@pytest.mark.parametrize(("first", "then"), [("snakemake", "snakemake"), ("dvc", "dvc"), ("dvc", "snakemake")])
+def test_orphans_of_a_killed_engine(snakemade: Clone, truth: dict[str, str], first: str, then: str):
+    """Only the engine itself is killed; its trainer goes on, and the next one waits for it."""
     clone = untrained(snakemade)
-    process = clone.started(f"exec {ENGINES['snakemake']}", **OFTEN)
+    process = clone.started(f"exec {ENGINES[first]}", **OFTEN)
     clone.wait_for(STATE, process)
     process.kill()
     process.wait()
-    clone.run(ENGINES["snakemake"])
-    assert "finished before: taken from" in (clone.path / LOG).read_text()  # Snakemake asked for it again
+    clone.run(ENGINES[then])
+    assert "finished before: taken from" in (clone.path / LOG).read_text()  # the next engine asked for it again
     assert_true(clone, truth)
 
 

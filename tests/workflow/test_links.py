@@ -28,6 +28,17 @@ def test_reruns_over_links(mocked: Clone, links: str):
     assert damaged(mocked.path / ".dvc/cache/files/md5") == []
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("real")
+def test_real_steps_write_over_links(snakemade: Clone):
+    snakemade.run("dvc config --local cache.type hardlink && dvc checkout --relink -q")
+    assert kind(snakemade.path / GENERATOR) == "hardlink"
+    snakemade.edit("params.yaml", "pooling: avg", "pooling: max")
+    assert sorted(set(snakemade.snakemake())) == ONWARD
+    assert snakemade.status() == {}
+    assert damaged(snakemade.path / ".dvc/cache/files/md5") == []
+
+
 def kind(path: Path) -> str:
     if path.is_symlink():
         return "symlink"
