@@ -64,8 +64,10 @@ class Run:
 def enter(run: Run, owed: set[str]) -> None:
     """Enters the stages that this run finished, and those that an earlier one owes, unless something about them is in doubt."""
     known = books.read(books.TABLE1).get("stages", {})
-    good = _undisturbed(run, run.good(), owed)
-    fresh = {name: jobs[0] for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
+    good = run.good()
+    made = {name for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))}
+    good = _undisturbed(run, good, made)
+    fresh = {name: jobs[0] for name, jobs in good.items() if name in made}
     listed = books.listed(run.config)
     table1 = {name: job for name, job in fresh.items() if name in listed}
     rules = {job.rule.name: job for job in table1.values()}
@@ -85,15 +87,14 @@ def enter(run: Run, owed: set[str]) -> None:
         books.commit(entered)
 
 
-def _undisturbed(run: Run, good: dict[str, list[Any]], owed: set[str]) -> dict[str, list[Any]]:
+def _undisturbed(run: Run, good: dict[str, list[Any]], made: set[str]) -> dict[str, list[Any]]:
     """Without the stages that an edit during the run puts in doubt. What may have read what was then put back is made again."""
     now = books.read(PARAMS)
     changed = {name for name, jobs in good.items() if any(run.changed(job, now) for job in jobs)}
-    fresh = [name for name, jobs in good.items() if name in owed or any(map(run.dag.finished, jobs))]
-    misread = {name for name in fresh if any(map(run.misread, good[name]))}
+    misread = {name for name in made if any(map(run.misread, good[name]))}
     for path in (path for name in misread for job in good[name] for path in job.output):
         engine.Output(str(path)).distrust()
-    if doubtful := sorted(misread | changed.intersection(fresh)):
+    if doubtful := sorted(misread | changed & made):
         books.say(f"params.yaml or code was edited while they were made: {', '.join(doubtful)}; not recorded: run again")
     return {name: jobs for name, jobs in good.items() if name not in changed | misread}
 
