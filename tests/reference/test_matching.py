@@ -53,14 +53,18 @@ def smallest_context(regions, words, lengths, gamma1: float) -> float:
     )
 
 
-def losses(scores, labels, gamma3: float) -> tuple[float, float]:
-    """Eqs. (11)-(13): -log of the right caption's probability given the image, and the reverse; means over the batch."""
+def losses(scores, labels, gamma3: float, foils=()) -> tuple[float, float]:
+    """Eqs. (11)-(13): -log of the right caption's probability given the image, and the reverse; means over the batch.
+
+    `foils[i]` are the scores of image i with foils of its caption: more wrong answers to the image, and none to the caption.
+    """
     batch = len(labels)
     rival = [[i == j or labels[i] != labels[j] for j in range(batch)] for i in range(batch)]
     to_text = to_image = 0.0
     for i in range(batch):
         right = math.exp(gamma3 * scores[i][i])
-        to_text -= math.log(right / sum(math.exp(gamma3 * scores[i][j]) for j in range(batch) if rival[i][j])) / batch
+        more = sum(math.exp(gamma3 * score) for score in foils[i]) if foils else 0.0
+        to_text -= math.log(right / (more + sum(math.exp(gamma3 * scores[i][j]) for j in range(batch) if rival[i][j]))) / batch
         to_image -= math.log(right / sum(math.exp(gamma3 * scores[j][i]) for j in range(batch) if rival[j][i])) / batch
     return to_text, to_image
 
@@ -114,6 +118,28 @@ def test_all_four_losses(dtype, bound, seed, batch, length, side, dimension, cla
     np.testing.assert_allclose(matching.words_loss(r, w, m, y, params), of_words, atol=bound, rtol=bound)
     np.testing.assert_allclose(matching.sentence_loss(g, s, y, params), of_sentences, atol=bound, rtol=bound)
     total = matching.damsm_loss((r, g), (w, s), m, y, params)  # eq. (14)
+    assert float(total) == pytest.approx(sum(of_words) + sum(of_sentences), abs=bound, rel=bound)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), PRECISION)
+def test_foils_are_wrong_answers_of_their_own_image_alone(dtype, bound):
+    count = 3  # foils a caption
+    regions, words, mask, lengths, globals_, sentences, labels = example(11, 4, 5, 2, 6, 3)
+    _, wrong_words, wrong_mask, wrong_lengths, _, wrong_sentences, _ = example(12, 4 * count, 5, 2, 6, 3)
+    there = np.array([True, False, True, True])  # the second caption has none
+    own = [range(i * count, (i + 1) * count) if there[i] else () for i in range(4)]
+    columns = [region.reshape(len(region), -1).T for region in regions]
+    by_words = [[score(columns[i], wrong_words[j, :, : wrong_lengths[j]].T, 4.0, 5.0) for j in own[i]] for i in range(4)]
+    by_sentence = [[cosine(globals_[i], wrong_sentences[j]) for j in own[i]] for i in range(4)]
+    r, w, g, s, ww, ws = tensors(dtype, regions, words, globals_, sentences, wrong_words, wrong_sentences)
+    m, y, params = torch.tensor(mask), torch.tensor(labels), damsm_block(**GAMMAS)
+    wrong = matching.Wrong.of(ww, ws, torch.tensor(wrong_mask), torch.tensor(there))
+
+    of_words = losses(expected_scores(regions, words, lengths, 4.0, 5.0), labels, 10.0, by_words)
+    of_sentences = losses([[cosine(a, b) for b in sentences] for a in globals_], labels, 10.0, by_sentence)
+    np.testing.assert_allclose(matching.words_loss(r, w, m, y, params, wrong), of_words, atol=bound, rtol=bound)
+    np.testing.assert_allclose(matching.sentence_loss(g, s, y, params, wrong), of_sentences, atol=bound, rtol=bound)
+    total = matching.damsm_loss((r, g), (w, s), m, y, params, wrong)
     assert float(total) == pytest.approx(sum(of_words) + sum(of_sentences), abs=bound, rel=bound)
 
 

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from memgan.data.loader import Batch
+from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
+from memgan.encoders.matching import Wrong
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.engine import Engine, Recipe
@@ -24,6 +26,8 @@ from tests.factory import damsm_block, gan_block, images_block, train_block
 BATCH, SIZE, C = 4, 16, 5
 CAPTIONS = ["a red bird", "a blue bird with a black head and white wings", "bird", "a white bird on blue"]
 DAMSM = damsm_block(dimension=8, word_embedding=5, width=2, words=6)
+COLOURS = ("red", "blue", "white", "black")
+CORPUS = [[f"a {colour} bird"] * 3 for colour in COLOURS for _ in range(20)] + [["a white bird on blue"] * 3] * 5
 GAMMA3 = 7.0  # of the generator's training; not the one that DAMSM was trained with
 BOUND = 1e-10
 
@@ -46,6 +50,7 @@ class Step(NamedTuple):
     inputs: Inputs
     batch: Batch
     terms: dict[str, float]
+    wrong: Wrong | None
 
 
 def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling = "avg", **train: Any) -> Step:
@@ -62,15 +67,17 @@ def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling =
     )
     text = TextEncoder(len(words), DAMSM).eval()  # whoever forgets to freeze it: its reader does not let gradients through
     picture = ImageEncoder(DAMSM, SIZE).eval().requires_grad_(False)
-    engine = Engine(recipe, TextReader(words, text, DAMSM.words), picture, C)
+    engine = Engine(recipe, TextReader(words, text, DAMSM.words), picture, C, foils=Foils(CORPUS))
     rows = torch.arange(BATCH)
     images = [torch.rand(BATCH, 3, SIZE >> k, SIZE >> k) * 2 - 1 for k in reversed(range(gan["stages"]))]
     batch = Batch(images, rows, CAPTIONS, torch.tensor([0, 1, 1, 2]), torch.zeros(BATCH, dtype=torch.bool))
     before, given, draw = copy.deepcopy((engine.generator, engine.discriminators)), [], engine.inputs
+    wrong, contradict = [], engine._wrong
+    engine._wrong = lambda *told: wrong.append(contradict(*told)) or wrong[-1]
     engine.inputs = lambda texts, *others: given.append((texts, draw(texts, *others))) or given[-1][1]
     terms = engine.step(batch, torch.rand(BATCH, C, 4, 4), step)
     assert len(given) == 1
-    return Step(engine, *before, *given[0], batch, terms)
+    return Step(engine, *before, *given[0], batch, terms, *wrong)
 
 
 def probabilities(network: torch.nn.Module, images: Tensor, *sentences: Tensor) -> list[Tensor]:
@@ -79,27 +86,38 @@ def probabilities(network: torch.nn.Module, images: Tensor, *sentences: Tensor) 
     return [1 / (1 + torch.exp(-x)) for x in (network.judge(seen), *(network.judge_with(seen, s) for s in sentences))]
 
 
-def eq_14(regions: Tensor, whole: Tensor, texts: Texts, labels: Tensor) -> Tensor:
-    """L_DAMSM of AttnGAN's eqs. (7)-(14), a pair of image and caption at a time; rivals of the same class are left out."""
+def eq_14(regions: Tensor, whole: Tensor, texts: Texts, labels: Tensor, wrong: Wrong | None = None) -> Tensor:
+    """L_DAMSM of AttnGAN's eqs. (7)-(14), a pair of image and caption at a time; rivals of the same class are left out.
+
+    Foils are more wrong answers to the question which caption is the image's.
+    """
 
     def cosine(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(-1) / (a.square().sum(-1).sqrt() * b.square().sum(-1).sqrt())
 
-    def pair(image: int, caption: int) -> Tensor:
-        e, v = texts.words[caption].T[texts.mask[caption]], regions[image].flatten(1).T  # T x D, R x D
+    def pair(image: int, words: Tensor, mask: Tensor) -> Tensor:
+        e, v = words.T[mask], regions[image].flatten(1).T  # T x D, R x D
         share = (e @ v.T).exp() / (e @ v.T).exp().sum(dim=0)  # eqs. (7), (8)
         alpha = (DAMSM.gamma1 * share).exp()
         c = alpha / alpha.sum(dim=1, keepdim=True) @ v  # eq. (9)
         return (DAMSM.gamma2 * cosine(c, e)).exp().sum().log() / DAMSM.gamma2  # eq. (10)
 
     everyone, total = range(len(labels)), torch.zeros(())
-    for scores in (
-        [[pair(i, j) for j in everyone] for i in everyone],
-        [[cosine(whole[i], texts.sentence[j]) for j in everyone] for i in everyone],
+    told = [range(wrong.words.shape[1]) if wrong and wrong.there[i] else () for i in everyone]
+    for scores, foils in (
+        (
+            [[pair(i, texts.words[j], texts.mask[j]) for j in everyone] for i in everyone],
+            [[pair(i, wrong.words[i, k], wrong.mask[i, k]) for k in told[i]] for i in everyone],
+        ),
+        (
+            [[cosine(whole[i], texts.sentence[j]) for j in everyone] for i in everyone],
+            [[cosine(whole[i], wrong.sentences[i, k]) for k in told[i]] for i in everyone],
+        ),
     ):
         for right in everyone:
             rivals = [k for k in everyone if k == right or labels[k] != labels[right]]
-            for answers in ([scores[right][k] for k in rivals], [scores[k][right] for k in rivals]):  # eqs. (11)-(13)
+            to_text, to_image = [scores[right][k] for k in rivals] + foils[right], [scores[k][right] for k in rivals]
+            for answers in (to_text, to_image):  # eqs. (11)-(13)
                 chances = (GAMMA3 * torch.stack(answers)).exp()
                 total = total - ((GAMMA3 * scores[right][right]).exp() / chances.sum()).log() / len(labels)
     return total
@@ -160,6 +178,21 @@ def test_the_generator_descends_eqs_1_and_2(stages: str) -> None:
     assert done.terms["damsm"] == pytest.approx(matching.item(), abs=BOUND)
     assert done.terms["kl"] == pytest.approx(1.3 * kl.item(), abs=BOUND)
     assert_gradients(loss + 0.7 * matching + 1.3 * kl, done.generator, done.engine.generator)
+
+
+def test_with_foils_it_descends_them_too() -> None:
+    """What they are is the reader's encoding of captions with one other word, drawn anew in each step; "bird" has none."""
+    done = stepped(damsm_foils=3)
+    wrong, first = done.wrong, done.texts.words
+    assert wrong.there.tolist() == [True, True, False, True]
+    changed = (wrong.words - first[:, None]).abs().sum(dim=(2, 3)) > 0  # a changed word changes all that the LSTM says
+    assert torch.equal(changed, wrong.there[:, None].expand(-1, 3))
+    matching = eq_14(*done.engine.image_encoder(done.generator(done.inputs).images[-1]), done.texts, done.batch.labels, wrong)
+    assert done.terms["damsm"] == pytest.approx(matching.item(), abs=BOUND)
+    without = eq_14(*done.engine.image_encoder(done.generator(done.inputs).images[-1]), done.texts, done.batch.labels)
+    assert matching.item() > without.item() + 0.5
+    others = done.engine._wrong(CAPTIONS, 1)
+    assert not torch.equal(others.sentences, wrong.sentences)
 
 
 SWITCHES = [

@@ -4,6 +4,7 @@ python -m memgan.encoders.damsm --images ... --vocabulary ... --dataset ... --ou
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,10 +20,11 @@ from memgan.data.loader import Batch, TrainingBatches, to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.device import beside, placed
 from memgan.encoders import fit
+from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.imagenet import imagenet_weights
 from memgan.encoders.matched import STEP
-from memgan.encoders.matching import damsm_loss, sentence_scores
+from memgan.encoders.matching import Wrong, damsm_loss, sentence_scores
 from memgan.encoders.text import TextEncoder, mask_of
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.params.data import Images
@@ -41,15 +43,18 @@ class Encoders:
     vocabulary: Vocabulary
     params: Damsm
     seed: int
+    foils: Foils | None = None
 
     @classmethod
-    def fresh(cls, vocabulary: Vocabulary, params: Damsm, images: Images, seed: int) -> "Encoders":
-        """Untrained encoders; Inception's trunk comes with ImageNet's weights."""
+    def fresh(
+        cls, vocabulary: Vocabulary, params: Damsm, images: Images, seed: int, captions: Sequence[Sequence[str]] = ()
+    ) -> "Encoders":
+        """Untrained encoders; Inception's trunk comes with ImageNet's weights. Foils are learnt from the `captions` of each image."""
         fit.reseed(seed, "damsm")
         text, image = TextEncoder(len(vocabulary), params), ImageEncoder(params, images.size)
         if params.image_encoder == "inception_v3":
             image.trunk.load_imagenet(imagenet_weights("inception_v3"))
-        return cls(placed(text), placed(image), vocabulary, params, seed)
+        return cls(placed(text), placed(image), vocabulary, params, seed, Foils(captions) if params.foils else None)
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is trained."""
@@ -66,10 +71,20 @@ class Encoders:
         self.image.train(mode)
 
     def loss(self, images: Tensor, captions: list[str], labels: Tensor, rng: np.random.Generator | None = None) -> Tensor:
-        """L_DAMSM of images [B, 3, H, W] with their captions; `rng` draws the words of captions that are too long."""
-        tokens, lengths = self.tokens(captions, rng)
-        seen, told = self.image(beside(self.image, images)), self.text(tokens, lengths)
-        return damsm_loss(seen, told, mask_of(lengths, self.params.words), beside(self.image, labels), self.params)
+        """L_DAMSM of images [B, 3, H, W] with their captions.
+
+        In training, `rng` draws the words of captions that are too long, and the foils; without it there are none.
+        """
+        params, count = self.params, len(captions)
+        foils, there = self.foils.of_each(captions, params.foils, rng) if self.foils and rng else ([], None)
+        tokens, lengths = self.tokens([*captions, *foils], rng)
+        seen, (words, sentences) = self.image(beside(self.image, images)), self.text(tokens, lengths)
+        mask = mask_of(lengths, params.words)
+        told, own = (words[:count], sentences[:count]), mask[:count]
+        wrong = (
+            Wrong.of(words[count:], sentences[count:], mask[count:], beside(self.text, torch.from_numpy(there))) if foils else None
+        )
+        return damsm_loss(seen, told, own, beside(self.image, labels), params, wrong)
 
     def tokens(self, captions: list[str], rng: np.random.Generator | None = None) -> tuple[Tensor, Tensor]:
         """The captions' words and lengths, for the text encoder."""
@@ -196,8 +211,9 @@ def main(
     with fit.resumed(out, manifest) as (state, stop):
         if state.finished(out):
             return
-        encoders = Encoders.fresh(Vocabulary.load(vocabulary), params, geometry, seed)
         batches = TrainingBatches(images, geometry, 1, params.batch, artifacts.seed_of(seed, "damsm images"))
+        captions = [row["captions"] for row in batches.source.rows]
+        encoders = Encoders.fresh(Vocabulary.load(vocabulary), params, geometry, seed, captions)
         held = Held.draw(batches.source, params.validation, geometry.size, seed)
         tensors = train(encoders, batches, held, state, stop)
         artifacts.save_tensors(out, tensors, manifest | {"vocabulary": encoders.vocabulary.digest})

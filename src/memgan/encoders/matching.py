@@ -5,6 +5,8 @@ means over the batch where eqs. (12) and (13) write sums, which is followed; its
 eq. (10), which is not.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +15,25 @@ from memgan.params.encoders import Damsm
 
 EPSILON = 1e-8  # smallest norm in a cosine
 LARGEST = 2**25  # numbers in one [I, C, L, R] block of attention: 128 MiB in float32
+
+
+class Wrong(NamedTuple):
+    """K foils of each of B captions, encoded (`memgan.encoders.foils`)."""
+
+    words: Tensor  # B x K x D x L, zero at padding
+    sentences: Tensor  # B x K x D
+    mask: Tensor  # B x K x L, True at words
+    there: Tensor  # B, False for a caption that has none
+
+    @classmethod
+    def of(cls, words: Tensor, sentences: Tensor, mask: Tensor, there: Tensor) -> "Wrong":
+        """From the encodings of B * K captions, those of one after another: [B * K, D, L], [B * K, D], [B * K, L]."""
+        parted = (encoded.unflatten(0, (len(there), -1)) for encoded in (words, sentences, mask))
+        return cls(*parted, there)
+
+    def known(self, scores: Tensor) -> Tensor:
+        """Scores of images with these foils [B, K]; -inf where there are none."""
+        return scores.masked_fill(~self.there[:, None], -torch.inf)
 
 
 def word_scores(regions: Tensor, words: Tensor, mask: Tensor, gamma1: float, gamma2: float) -> Tensor:
@@ -29,10 +50,12 @@ def word_scores(regions: Tensor, words: Tensor, mask: Tensor, gamma1: float, gam
 
 
 def _word_scores(regions: Tensor, words: Tensor, mask: Tensor, gamma1: float, gamma2: float) -> Tensor:
-    images, (captions, _, length) = len(regions), words.shape
-    flat = words.transpose(1, 2).flatten(0, 1)  # [C, D, L] -> [C * L, D]
+    """regions [I, D, R]; words [C, D, L], mask [C, L] for captions that all images share, with another dimension I before for an
+    image's own ones: [I, C]."""
+    images, (captions, _, length) = len(regions), words.shape[-3:]
+    flat = words.transpose(-2, -1).flatten(-3, -2)  # [C, D, L] -> [C * L, D]
     similarity = (flat @ regions).unflatten(1, (captions, length))  # eq. (7): [I, C, L, R]
-    padding = ~mask[None, :, :, None]
+    padding = ~mask[..., None]
     share = similarity.masked_fill(padding, -torch.inf).softmax(dim=2)  # eq. (8): over the words, for each region
     attention = (gamma1 * share).softmax(dim=3)  # eq. (9): over the regions, for each word
     # eq. (9) goes on with c = attention-weighted regions, but the cosine needs only c . e, which is the attention-weighted
@@ -41,7 +64,7 @@ def _word_scores(regions: Tensor, words: Tensor, mask: Tensor, gamma1: float, ga
     gram = regions.transpose(1, 2) @ regions  # [I, R, R]
     spread = (attention.flatten(1, 2) @ gram).unflatten(1, (captions, length))  # [I, C * L, R] -> [I, C, L, R]
     context = _norm((attention * spread).sum(dim=3))
-    cosine = product / (context * _norm(words.square().sum(dim=1)))  # R(c_i, e_i): [I, C, L]
+    cosine = product / (context * _norm(words.square().sum(dim=-2)))  # R(c_i, e_i): [I, C, L]
     scores = (gamma2 * cosine).masked_fill(~mask, -torch.inf).logsumexp(dim=2) / gamma2  # eq. (10)
     return scores.view(images, captions)
 
@@ -55,35 +78,51 @@ def sentence_scores(globals_: Tensor, sentences: Tensor) -> Tensor:
     return F.normalize(globals_, dim=1, eps=EPSILON) @ F.normalize(sentences, dim=1, eps=EPSILON).T
 
 
-def contrast(scores: Tensor, labels: Tensor, gamma3: float) -> tuple[Tensor, Tensor]:
+def contrast(scores: Tensor, labels: Tensor, gamma3: float, foils: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Eqs. (11)-(13) for scores [B, B] of images (rows) with captions: losses (image to text, text to image), batch means.
 
     Pairs of different images with the same label are no wrong answers and are left out of the softmax [lineage]; labels int64
-    [B]; the diagonal, the right answers, always stays.
+    [B]; the diagonal, the right answers, always stays. `foils` [B, K]: scores of each image with foils of its caption, more wrong
+    answers from image to text [ours].
     """
     same = (labels[:, None] == labels[None, :]).fill_diagonal_(False)
     logits = (gamma3 * scores).masked_fill(same, -torch.inf)
     right = torch.arange(len(labels), device=labels.device)
-    return F.cross_entropy(logits, right), F.cross_entropy(logits.T, right)
+    to_text = logits if foils is None else torch.cat([logits, gamma3 * foils], dim=1)
+    return F.cross_entropy(to_text, right), F.cross_entropy(logits.T, right)
 
 
-def words_loss(regions: Tensor, words: Tensor, mask: Tensor, labels: Tensor, params: Damsm) -> tuple[Tensor, Tensor]:
+def words_loss(
+    regions: Tensor, words: Tensor, mask: Tensor, labels: Tensor, params: Damsm, wrong: Wrong | None = None
+) -> tuple[Tensor, Tensor]:
     """Word level, L1^w and L2^w: (image to text, text to image). Shapes as in `word_scores`, labels as in `contrast`."""
-    return contrast(word_scores(regions, words, mask, params.gamma1, params.gamma2), labels, params.gamma3)
+    gammas = params.gamma1, params.gamma2
+    foils = wrong.known(_word_scores(regions.flatten(2), wrong.words, wrong.mask, *gammas)) if wrong else None
+    return contrast(word_scores(regions, words, mask, *gammas), labels, params.gamma3, foils)
 
 
-def sentence_loss(globals_: Tensor, sentences: Tensor, labels: Tensor, params: Damsm) -> tuple[Tensor, Tensor]:
+def sentence_loss(
+    globals_: Tensor, sentences: Tensor, labels: Tensor, params: Damsm, wrong: Wrong | None = None
+) -> tuple[Tensor, Tensor]:
     """Sentence level, L1^s and L2^s: (image to text, text to image), for global [B, D] and sentences [B, D]."""
-    return contrast(sentence_scores(globals_, sentences), labels, params.gamma3)
+    foils = wrong.known(F.cosine_similarity(globals_[:, None], wrong.sentences, dim=2, eps=EPSILON)) if wrong else None
+    return contrast(sentence_scores(globals_, sentences), labels, params.gamma3, foils)
 
 
 def damsm_loss(
-    images_out: tuple[Tensor, Tensor], text_out: tuple[Tensor, Tensor], mask: Tensor, labels: Tensor, params: Damsm
+    images_out: tuple[Tensor, Tensor],
+    text_out: tuple[Tensor, Tensor],
+    mask: Tensor,
+    labels: Tensor,
+    params: Damsm,
+    wrong: Wrong | None = None,
 ) -> Tensor:
     """L_DAMSM, eq. (14): the sum of the four losses, a scalar.
 
-    images_out: (regions [B, D, h, w], global [B, D]); text_out: (words [B, D, L], sentences [B, D]); mask bool [B, L].
+    images_out: (regions [B, D, h, w], global [B, D]); text_out: (words [B, D, L], sentences [B, D]); mask bool [B, L]; `wrong`:
+    foils of the captions, if there are any.
     """
     regions, globals_ = images_out
     words, sentences = text_out
-    return sum(words_loss(regions, words, mask, labels, params)) + sum(sentence_loss(globals_, sentences, labels, params))
+    by_words = words_loss(regions, words, mask, labels, params, wrong)
+    return sum(by_words) + sum(sentence_loss(globals_, sentences, labels, params, wrong))

@@ -15,8 +15,9 @@ from torch.nn.functional import interpolate
 
 from memgan.artifacts import seed_of
 from memgan.data.loader import Batch
+from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
-from memgan.encoders.matching import damsm_loss
+from memgan.encoders.matching import Wrong, damsm_loss
 from memgan.errors import InputError
 from memgan.gan.arithmetic import Arithmetic, widened
 from memgan.gan.augment import Chance, augment, translate
@@ -48,8 +49,9 @@ class Recipe(NamedTuple):
 class Engine:
     """Networks, optimisers and the step. `reader` and `image_encoder` are frozen; `channels` is C of v.
 
-    `steps` is how many the whole training has, for `train.cooldown`; 0 if the rates stay. `norms` are the last step's gradient
-    norms by network. With several `processes`, a step's images and v are this one's share. All runs where `image_encoder` is.
+    `steps` is how many the whole training has, for `train.cooldown`; 0 if the rates stay. `foils` make the wrong captions that
+    `train.damsm_foils` asks for. `norms` are the last step's gradient norms by network. With several `processes`, a step's images
+    and v are this one's share. All runs where `image_encoder` is.
     """
 
     def __init__(
@@ -60,8 +62,9 @@ class Engine:
         channels: int,
         processes: Processes | None = None,
         steps: int = 0,
+        foils: Foils | None = None,
     ):
-        self.recipe, self.reader, self.image_encoder, self.steps = recipe, reader, image_encoder, steps
+        self.recipe, self.reader, self.image_encoder, self.steps, self.foils = recipe, reader, image_encoder, steps, foils
         self.matching = recipe.damsm.model_copy(update={"gamma3": recipe.train.damsm_gamma3})
         self.device = next(image_encoder.parameters()).device
         self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train, self.device.type)
@@ -165,7 +168,7 @@ class Engine:
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
         if train.damsm_weight > 0:
-            matching = self._matching(batch, made, texts, rng)
+            matching = self._matching(batch, made, texts, rng, self._wrong(batch.captions, step))
             terms["damsm"] = matching.item()
             total = total + train.damsm_weight * matching
         terms = self._descend("g", self.optimisers[0], total, terms, step)
@@ -186,7 +189,17 @@ class Engine:
         self.arithmetic.update(optimiser)
         return terms
 
-    def _matching(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator) -> Tensor:
+    def _wrong(self, captions: list[str], step: int) -> Wrong | None:
+        """Foils of the captions, the same in all processes; None without `train.damsm_foils`."""
+        if not self.recipe.train.damsm_foils:
+            return None
+        assert self.foils, "`train.damsm_foils` asks for foils, and the engine was made without"
+        rng = np.random.default_rng(seed_of(self.recipe.seed, "foils", step))
+        foils, there = self.foils.of_each(captions, self.recipe.train.damsm_foils, rng)
+        texts = self.reader(foils, rng)
+        return Wrong.of(texts.words, texts.sentence, texts.mask, torch.from_numpy(there).to(self.device))
+
+    def _matching(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator, wrong: Wrong | None) -> Tensor:
         """L_DAMSM of the last stage's images, or summed over all stages', enlarged to the last size."""
         size, last = self.recipe.images.size, made.images[-1:]
         chosen = last if self.recipe.train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
@@ -197,7 +210,7 @@ class Engine:
             with self.arithmetic.cast():
                 regions, whole = self.image_encoder(images)
             seen = self.processes.gathered(widened(regions)), self.processes.gathered(widened(whole))
-            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.matching))
+            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.matching, wrong))
         return torch.stack(losses).sum()
 
     def _jittered(self, images: Tensor, rng: torch.Generator) -> Tensor:

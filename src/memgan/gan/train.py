@@ -23,6 +23,7 @@ from memgan.data.loader import Batch, TrainingBatches
 from memgan.data.shards import ImageFolder
 from memgan.device import device
 from memgan.encoders.feature_network import load_vgg
+from memgan.encoders.foils import Foils
 from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
@@ -78,8 +79,11 @@ def main(
         images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed, processes.part(recipe.train.batch)
     )
     reader, count = TextReader(words, text_encoder, recipe.damsm.words), steps_of(recipe.train, batches)
-    engine, folder = Engine(recipe, reader, image_encoder, store.shape[0], processes, count), ImageFolder(images, "train")
-    engine.whiten([caption for row in folder.rows for caption in row["captions"]])
+    folder = ImageFolder(images, "train")
+    captions = [row["captions"] for row in folder.rows]
+    foils = Foils(captions) if recipe.train.damsm_foils else None
+    engine = Engine(recipe, reader, image_encoder, store.shape[0], processes, count, foils)
+    engine.whiten([caption for own in captions for caption in own])
     network = load_vgg(vgg, features_block, recipe.images) if features_block.online else None
     chosen = Neighbours(folder, store, network, memory, recipe, bank, engine.reader)
     written = manifest(

@@ -18,6 +18,11 @@ class Damsm(Block):
     gamma1: float = entry("sharpness of attention; lineage 4", gt=0)
     gamma2: float = entry("sharpness of the word-level score; lineage 5", gt=0)
     gamma3: float = entry("sharpness of the matching loss in this training (the generator's: train.damsm_gamma3); lineage 10", gt=0)
+    foils: int = entry(
+        "captions with one wrong word that each image is also told from, in this training (the generator's: train.damsm_foils); "
+        "lineage 0 [ours: captions of other classes differ in so much that small parts need not be seen]",
+        ge=0,
+    )
     image_encoder: Literal["small", "inception_v3"] = entry("small is trained whole, inception_v3 is ImageNet's, frozen")
     width: int = entry("first width of the small image encoder", gt=0)
     epochs: float = entry("passes over the training images", ge=0)

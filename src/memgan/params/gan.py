@@ -73,6 +73,7 @@ class Train(Block):
     damsm_weight: float = entry("lambda1; lineage 5 on CUB, 50 on COCO", ge=0)
     damsm_stages: Literal["last", "all"] = entry("stages with the DAMSM loss; eq. (1) has it per stage, the lineage in the last")
     damsm_gamma3: float = entry("gamma3 of the DAMSM loss here; lineage 10, in DAMSM's own training as well", gt=0)
+    damsm_foils: int = entry("captions with one wrong word that the DAMSM loss here also tells an image from; lineage 0", ge=0)
     damsm_jitter: float = entry(
         "spread of the noise on images that the DAMSM loss sees, which are also shifted by up to 2 px; paper 0 "
         "[ours: a generator else writes for the encoder what no eye sees]",

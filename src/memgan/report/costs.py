@@ -16,7 +16,7 @@ from memgan.device import device
 from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.image import ImageEncoder, InceptionTrunk
 from memgan.encoders.judges import judge
-from memgan.encoders.matching import damsm_loss
+from memgan.encoders.matching import Wrong, damsm_loss
 from memgan.encoders.text import TextEncoder
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
@@ -36,13 +36,14 @@ def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool =
     Backward is twice forward: once for the weights, once for the layer's input. The generator: forward and backward. Each
     discriminator: forward and backward on real and on fake images; then forward and, for the images only, backward in the
     generator's turn; the gradient penalty, every `r1_interval` steps, about three times its forward pass. DAMSM's image encoder is
-    frozen: forward, and backward for the images, of the last stage or of all. The text encoder: forward; so the network of v where
-    it is asked `online`, which retrieved neighbours need not.
+    frozen: forward, and backward for the images, of the last stage or of all. The text encoder: forward, for the foils too; so
+    the network of v where it is asked `online`, which retrieved neighbours need not.
     """
     discriminators = [count for name, count in networks.items() if name.startswith("discriminator")]
     penalty = 3 * sum(discriminators) / train.r1_interval if train.r1_gamma > 0 else 0
     matched = 2 * networks["image encoder"] * stages_matched(train, len(discriminators))
-    asked = networks["text encoder"] + (networks["network of v"] if online and train.neighbours == "own" else 0)
+    asked = networks["text encoder"] * (1 + train.damsm_foils)
+    asked += networks["network of v"] if online and train.neighbours == "own" else 0
     return round(3 * networks["generator"] + (2 * 3 + 2) * sum(discriminators) + penalty + matched + asked)
 
 
@@ -90,15 +91,17 @@ def damsm_kept(settings: Settings) -> int:
     damsm, size = settings.block("damsm", Damsm), settings.block("images", Images).size
     with torch.device("meta"):
         text, image = TextEncoder(2, damsm), ImageEncoder(damsm, size)
-        tokens = torch.zeros(damsm.batch, damsm.words, dtype=torch.int64)
+        tokens = torch.zeros(damsm.batch * (1 + damsm.foils), damsm.words, dtype=torch.int64)
         mask, labels = torch.ones_like(tokens, dtype=torch.bool), torch.zeros(damsm.batch, dtype=torch.int64)
         pictures = torch.empty(damsm.batch, 3, size, size)
 
         def step() -> Tensor:
             # not `text` itself: its packing of captions by their length needs numbers
             words, (last, _) = text.rnn(text.dropout(text.embedding(tokens)))  # [B, L, D], [2, B, D / 2]
-            told = words.transpose(1, 2), last.transpose(0, 1).flatten(1)
-            return damsm_loss(image(pictures), told, mask, labels, damsm)
+            told = words.transpose(1, 2), last.transpose(0, 1).flatten(1), mask
+            (*own, shown), wrong = ([part[side] for part in told] for side in (slice(damsm.batch), slice(damsm.batch, None)))
+            foils = Wrong.of(*wrong, torch.ones_like(labels, dtype=torch.bool)) if damsm.foils else None
+            return damsm_loss(image(pictures), tuple(own), shown, labels, damsm, foils)
 
         return kept(step, nn.ModuleList([text, image]))
 

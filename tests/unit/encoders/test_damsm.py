@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,20 @@ def test_each_image_has_noise_of_its_own_strength():
     assert strengths.max() < 0.44 and strengths.min() < 0.02
     assert strengths.mean().item() == pytest.approx(0.2, abs=0.02)
     assert noisy(images, 0) is images
+
+
+def test_foils_make_a_training_step_harder_and_are_not_in_the_validation(project):
+    batch = TrainingBatches(Path("images"), GEOMETRY, 1, 8, 0).batch_at(0)
+    folder = ImageFolder(Path("images"), "train")
+    captions = [["a red bird"] * 3, ["a blue bird"] * 3] * 40
+    losses = {}
+    for foils in (0, 3):
+        encoders = Encoders.fresh(words(), block(foils=foils), GEOMETRY, 3, captions)
+        told = replace(batch, captions=[f"a {('red', 'blue')[k % 2]} bird" for k in range(len(batch.captions))])
+        held = Held.draw(folder, 0.25, 16, 0).measure(encoders)
+        losses[foils] = held, train_step(encoders, torch.optim.Adam(encoders.parameters()), told, 0)
+    assert losses[0][0] == losses[3][0]
+    assert losses[3][1] > losses[0][1] + 0.1
 
 
 def test_only_training_images_have_noise(project):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from memgan.data.loader import Batch, pyramid
+from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
@@ -29,7 +30,8 @@ def engine(gan: dict | None = None, train: dict | None = None, seed: int = 3, st
     recipe = Recipe(gan_block(**small), train_block(batch=B, **train or {}), images, damsm, "avg", seed)
     text = TextEncoder(len(vocabulary), damsm).eval().requires_grad_(False)
     picture = ImageEncoder(damsm, 32).eval().requires_grad_(False)
-    return Engine(recipe, TextReader(vocabulary, text, damsm.words), picture, C, steps=steps)
+    foils = Foils([[f"a {colour} bird"] * 3 for colour in COLOURS for _ in range(20)])
+    return Engine(recipe, TextReader(vocabulary, text, damsm.words), picture, C, steps=steps, foils=foils)
 
 
 def batch(step: int) -> tuple[Batch, torch.Tensor]:
@@ -61,7 +63,9 @@ def test_rates_fall_in_a_line_to_nothing(cooldown: float, shares: list[float]) -
         assert found == pytest.approx([8e-4 * share, *[4e-4 * share] * 3])
 
 
-@pytest.mark.parametrize("changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}, {"damsm_jitter": 0.1}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}, {"damsm_jitter": 0.1}, {"damsm_foils": 2}]
+)
 def test_a_resumed_training_ends_in_the_same_bits(changed: dict) -> None:
     straight = engine(train={"r1_interval": 2} | changed)
     curve = run(straight, 0, 6)
@@ -86,7 +90,7 @@ def test_other_arithmetic_trains_to_the_same_within_its_precision(changed: dict,
     (wanted, _), subject = run(engine(train={"r1_interval": 2}), 0, 2), engine(train={"r1_interval": 2} | changed)
     found, _ = run(subject, 0, 2)  # R1 in the first, none in the second
     assert found == pytest.approx(wanted, rel=near, abs=near)
-    assert found != wanted
+    assert found != wanted or "precision" not in changed  # a layout may give the same bits, as kernels and threads have it
     assert all(tensor.isfinite().all() and tensor.dtype != torch.float16 for tensor in tensors(subject).values())
 
 
@@ -139,6 +143,7 @@ def test_lazy_r1_runs_only_in_its_steps() -> None:
         {"train": {"damsm_weight": 0.0}},
         {"train": {"damsm_stages": "all"}},
         {"train": {"damsm_jitter": 0.1}},
+        {"train": {"damsm_foils": 2}},
         {"train": {"wrong_caption": False}},
     ],
 )
