@@ -49,7 +49,7 @@ class Encoders:
     def fresh(
         cls, vocabulary: Vocabulary, params: Damsm, images: Images, seed: int, captions: Sequence[Sequence[str]] = ()
     ) -> "Encoders":
-        """Untrained encoders; Inception's trunk comes with ImageNet's weights. Foils are learnt from the `captions` of each image."""
+        """Untrained encoders; Inception's trunk comes with ImageNet's weights. Foils are learnt from each image's `captions`."""
         fit.reseed(seed, "damsm")
         text, image = TextEncoder(len(vocabulary), params), ImageEncoder(params, images.size)
         if params.image_encoder == "inception_v3":
