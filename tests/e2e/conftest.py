@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,15 +37,24 @@ def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory, warm_python: str) -> Clone:
-    """Table 1, the retrieval table and the figures, made in a clone; `reads/` beside it holds what each step has read."""
-    folder = tmp_path_factory.mktemp("chain")
-    shim = folder / "bin/python"
-    shim.parent.mkdir()
-    shim.write_text(PYTHON.format(step=warm_python, python=sys.executable))
-    shim.chmod(0o755)
-    (folder / "reads").mkdir()
-    clone = make(folder / "clone")
-    clone.env |= {"PATH": f"{shim.parent}{os.pathsep}{clone.env['PATH']}", "READS": str(folder / "reads")}
+def warmed(warm_python: str) -> Callable[[Clone], Clone]:
+    """Has a clone's steps start in the warm interpreter; what each has read of params.yaml then stands in `reads/` beside it."""
+
+    def change(clone: Clone) -> Clone:
+        shim, reads = clone.path.parent / "bin/python", clone.path.parent / "reads"
+        for folder in (shim.parent, reads):
+            folder.mkdir()
+        shim.write_text(PYTHON.format(step=warm_python, python=sys.executable))
+        shim.chmod(0o755)
+        clone.env |= {"PATH": f"{shim.parent}{os.pathsep}{clone.env['PATH']}", "READS": str(reads)}
+        return clone
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory, warmed: Callable[[Clone], Clone]) -> Clone:
+    """Table 1, the retrieval table and the figures, made in a clone."""
+    clone = warmed(make(tmp_path_factory.mktemp("chain") / "clone"))
     clone.snakemake("all results/retrieval.csv")
     return clone

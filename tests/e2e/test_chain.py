@@ -1,6 +1,7 @@
 """The whole chain of Table 1 on tiny data, by the commands that users type."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,9 @@ def test_the_same_again_has_nothing_to_do(chain: Clone):
 
 
 @pytest.mark.photos
-def test_photographs_as_a_users_own_data(tmp_path: Path):
+def test_photographs_as_a_users_own_data(tmp_path: Path, warmed: Callable[[Clone], Clone]):
     photos = str((ROOT / "../shared/data/photos").resolve())
-    clone = make(tmp_path / "clone", ("datasets: [birdworld, sceneworld]", "datasets: [photos]"))
+    clone = warmed(make(tmp_path / "clone", ("datasets: [birdworld, sceneworld]", "datasets: [photos]")))
     params = clone.path / "params.yaml"
     params.write_text(params.read_text().replace("../shared/data/photos", photos))
     clone.snakemake()
