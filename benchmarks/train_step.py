@@ -28,6 +28,7 @@ from memgan.data.loader import Batch, pyramid
 from memgan.device import device, placed
 from memgan.encoders import damsm as training_of_damsm
 from memgan.encoders.feature_network import FeatureNetwork
+from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
@@ -43,6 +44,7 @@ from memgan.params.load import Settings
 from memgan.weight_gradients import use_products
 
 WORDS = [f"word{k}" for k in range(1000)]
+LAST, RIVALS = WORDS[0], WORDS[1:5]  # captions end in a rival and the last word: each of them can be made wrong there
 
 
 class Case(NamedTuple):
@@ -82,7 +84,7 @@ class Bench:
     def given(self) -> Batch:
         """A batch of the loader's kind."""
         draw = np.random.default_rng(0)
-        captions = [" ".join(draw.choice(WORDS, self.damsm.words)) for _ in range(self.batch)]
+        captions = [" ".join([*draw.choice(WORDS[5:], self.damsm.words - 2), RIVALS[0], LAST]) for _ in range(self.batch)]
         rows = torch.arange(self.batch)
         sides = [self.images.size >> k for k in reversed(range(self.gan.stages))]
         return Batch(pyramid(self.pictures(), sides), rows, captions, rows, torch.zeros(self.batch, dtype=torch.bool))
@@ -92,11 +94,17 @@ class Bench:
         encoder = placed(TextEncoder(len(self.vocabulary), self.damsm)).eval().requires_grad_(False)
         return TextReader(self.vocabulary, encoder, self.damsm.words)
 
+    def foils(self, count: int) -> Foils | None:
+        """Of captions as they are `given`, if any are asked for."""
+        return Foils([[f"{rival} {LAST}"] * 3 for rival in RIVALS for _ in range(20)]) if count else None
+
     def training(self) -> Case:
         """One step of all discriminators and the generator."""
         encoder = placed(ImageEncoder(self.damsm, self.images.size)).eval().requires_grad_(False)
         recipe = Recipe(self.gan, self.train, self.images, self.damsm, "avg", 0)
-        engine, batch, v = Engine(recipe, self.reader(), encoder, self.features.channels), self.given(), self.v()
+        foils = self.foils(self.train.damsm_foils)
+        engine = Engine(recipe, self.reader(), encoder, self.features.channels, foils=foils)
+        batch, v = self.given(), self.v()
 
         def step(k: int) -> None:
             batch.images[:] = [image.detach() for image in batch.images]
@@ -127,7 +135,8 @@ class Bench:
     def matching(self) -> Case:
         """One step of DAMSM's own training."""
         text, image = TextEncoder(len(self.vocabulary), self.damsm), ImageEncoder(self.damsm, self.images.size)
-        encoders = training_of_damsm.Encoders(placed(text), placed(image), self.vocabulary, self.damsm, 0)
+        foils = self.foils(self.damsm.foils)
+        encoders = training_of_damsm.Encoders(placed(text), placed(image), self.vocabulary, self.damsm, 0, foils)
         encoders.train()
         optimiser, batch = torch.optim.Adam(encoders.parameters(), lr=self.damsm.lr, fused=True), self.given()
         return Case(
@@ -190,7 +199,8 @@ def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
         with layers_of(engine.image_encoder) as found:
             regions, _ = engine.image_encoder(made.images[-1])
         with_gradients(needed, "image encoder for G", found, weights=False)
-        needed.add("words with regions", words_with_regions(regions, texts.words, trained=False))
+        foils = engine.recipe.train.damsm_foils
+        needed.add("words with regions", words_with_regions(regions, texts.words, foils, trained=False))
     return needed
 
 
@@ -202,11 +212,12 @@ def joint(network: Discriminator, batch: int, dimension: int) -> tuple[float, fl
     return shared / 1e9, sentence / 1e9
 
 
-def words_with_regions(regions: Tensor, words: Tensor, trained: bool) -> float:
+def words_with_regions(regions: Tensor, words: Tensor, foils: int, trained: bool) -> float:
     """GFLOP of the matching loss (memgan.encoders.matching): similarities, the regions' own products, the attention's spread over
-    them; gradients of the regions, which are both factors of the second, and of the words if they are `trained`."""
+    them; gradients of the regions, which are both factors of the second, and of the words if they are `trained`. An image meets all
+    captions, and the `foils` of its own."""
     batch, dimension, places = len(regions), regions.shape[1], regions[0, 0].numel()
-    pairs = batch * len(words) * words.shape[2]
+    pairs = batch * (len(words) + foils) * words.shape[2]
     similarity, gram, spread = pairs * places * dimension, batch * places**2 * dimension, pairs * places**2
     return 2.0 * ((2 + trained) * similarity + 3 * gram + 3 * spread) / 1e9
 
@@ -217,7 +228,9 @@ def needs_of_matching(encoders: training_of_damsm.Encoders, batch: Batch) -> Nee
     with layers_of(encoders.image) as found:
         regions, _ = encoders.image(batch.images[-1])
     shape = len(batch.captions), encoders.params.dimension, words
-    needed.add("words with regions", words_with_regions(regions, torch.empty(shape, device="meta"), trained=True))
+    needed.add(
+        "words with regions", words_with_regions(regions, torch.empty(shape, device="meta"), encoders.params.foils, trained=True)
+    )
     needed.add("image encoder: forward", sum(gflop for _, gflop, _ in found))
     needed.add("image encoder: gradients of weights", sum(gflop for layer, gflop, _ in found if layer.weight.requires_grad))
     needed.add("image encoder: gradients of inputs", sum(gflop for _, gflop, wanted in found if wanted))
