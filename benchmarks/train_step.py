@@ -227,10 +227,8 @@ def needs_of_matching(encoders: training_of_damsm.Encoders, batch: Batch) -> Nee
     needed, words = Needed(), encoders.params.words
     with layers_of(encoders.image) as found:
         regions, _ = encoders.image(batch.images[-1])
-    shape = len(batch.captions), encoders.params.dimension, words
-    needed.add(
-        "words with regions", words_with_regions(regions, torch.empty(shape, device="meta"), encoders.params.foils, trained=True)
-    )
+    told = torch.empty(len(batch.captions), encoders.params.dimension, words, device="meta")
+    needed.add("words with regions", words_with_regions(regions, told, encoders.params.foils, trained=True))
     needed.add("image encoder: forward", sum(gflop for _, gflop, _ in found))
     needed.add("image encoder: gradients of weights", sum(gflop for layer, gflop, _ in found if layer.weight.requires_grad))
     needed.add("image encoder: gradients of inputs", sum(gflop for _, gflop, wanted in found if wanted))

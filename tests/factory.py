@@ -19,8 +19,8 @@ def gan_block(**changes: Any) -> Gan:
 
 
 def train_block(**changes: Any) -> Train:
-    """The project's `train`, changed; without foils, which have to be learnt first, unless they are asked for."""
-    return Train(**PARAMS["train"] | {"damsm_foils": 0} | changes)
+    """The project's `train`, changed."""
+    return Train(**PARAMS["train"] | changes)
 
 
 def images_block(**changes: Any) -> Images:
