@@ -3,12 +3,13 @@
 python -m benchmarks.content [--run ours] [--seed 0] [--samples 5000]     (in the repository's root, PYTHONPATH=src)
 
 The world itself draws birds with the attributes that the evaluator reads off the samples, with those that an ideal reader of their
-captions would give them (unmentioned ones drawn as frequent as in training), and with the reader's but for one attribute. Each set
-of drawings is held against the test images, as the samples are. Needs Table 1 to have been made. Keys: `samples` FID of the
-samples; `shown` of drawings of what they show (the rest is owed to how they look); `reader` of the ideal reader's; `cost` by
-attribute, what the reader loses with this one as the samples show it; `unread` the same with it drawn as in training, whatever the
-caption says: what `cost` has beyond that, is owed to values that are shown too often; `most`, by attribute, the value that is so
-most of all, with the per cent of our samples and of the training images that show it.
+captions would give them (unmentioned ones drawn as frequent as in training), with the reader's but for one attribute, and with the
+samples' but for what their captions mention, or do not. Each set of drawings is held against the test images, as the samples are.
+Needs Table 1 to have been made. Keys: `samples` FID of the samples; `shown` of drawings of what they show (the rest is owed to how
+they look); `mended` the same with the reader's attributes where the caption mentions them, and where it does not; `reader` of the
+ideal reader's; `cost` by attribute, what the reader loses with this one as the samples show it; `unread` the same with it drawn as
+in training, whatever the caption says: what `cost` has beyond that, is owed to values that are shown too often; `most`, by
+attribute, the value that is so most of all, with the per cent of our samples and of the training images that show it.
 """
 
 import json
@@ -99,6 +100,13 @@ def main(
     reader = [{name: draw(name, masks[name][i]) for name in space} for i in range(count)]
     unread = [{name: draw(name, np.ones(len(space[name]))) for name in space} for _ in range(count)]
     figures = {"samples": studio.fid(features), "shown": studio.of(shown), "reader": studio.of(reader), "n": count}
+    figures["mended"] = {}
+    for key, told in (("mentioned", True), ("unmentioned", False)):
+        better = [
+            {name: bird[name] if masks[name][i].all() != told else shown[i][name] for name in space}
+            for i, bird in enumerate(reader)
+        ]
+        figures["mended"][key] = studio.of(better)
     for key, others in (("cost", shown), ("unread", unread)):
         figures[key] = {}
         for name in space:

@@ -61,7 +61,7 @@ def main(
     dataset: Annotated[str, Option(help="whose networks and pictures: a name under `data` in params.yaml")] = "birdworld",
     images: Annotated[int, Option(help="pictures to load from")] = 1000,
     number: Annotated[int, Option("--steps", help="steps timed")] = 60,
-    batch: Annotated[int, Option(help="images a step")] = 16,
+    batch: Annotated[int, Option(help="images that a network sees at once")] = 16,
     side: Annotated[int, Option(help="of the raw pictures, px")] = 96,
     threads: Annotated[int, Option(help="of torch")] = 1,
     alone: Annotated[bool, Option("--alone", help="the loader without a step, once through the pictures")] = False,
@@ -71,7 +71,8 @@ def main(
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     bench = Bench(dataset, batch, {})
-    batches = TrainingBatches(packed(OUT, images, bench.images, side), bench.images, bench.gan.stages, batch, seed=0)
+    each = bench.train.images
+    batches = TrainingBatches(packed(OUT, images, bench.images, side), bench.images, bench.gan.stages, each, seed=0)
     found: dict[str, Any] = {"dataset": dataset}
     if alone:
         number = batches.steps_per_epoch
@@ -81,9 +82,9 @@ def main(
         case.work(0)
         waited, both = waits(batches.stream(0, number), case.work)
         _, lasted = waits(batches.stream(number, 2 * number), lambda _: None)
-        found |= {"idle": round(waited / both, 4), "images_per_s": round(number * batch / both, 1)}
+        found |= {"idle": round(waited / both, 4), "images_per_s": round(number * each / both, 1)}
     shutil.rmtree(OUT)
-    print(json.dumps(found | {"steps": number, "loader_images_per_s": round(number * batch / lasted, 1)}))
+    print(json.dumps(found | {"steps": number, "loader_images_per_s": round(number * each / lasted, 1)}))
 
 
 if __name__ == "__main__":

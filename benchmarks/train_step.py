@@ -53,7 +53,7 @@ class Case(NamedTuple):
     work: Callable[[int], Any]
     needed: Callable[[], Needed]
     rare: Callable[[int], Any] | None = None  # a step that comes once in `interval`
-    interval: int = 1
+    interval: float = 1
 
 
 class Bench:
@@ -72,22 +72,22 @@ class Bench:
         self.rng = torch.Generator().manual_seed(0)
         torch.manual_seed(0)
 
-    def pictures(self) -> Tensor:
-        """B x 3 x p x p in [-1, 1]."""
-        shape = (self.batch, 3, self.images.size, self.images.size)
+    def pictures(self, count: int) -> Tensor:
+        """count x 3 x p x p in [-1, 1]."""
+        shape = (count, 3, self.images.size, self.images.size)
         return (torch.rand(shape, generator=self.rng) * 2 - 1).to(device(), memory_format=torch.channels_last)
 
-    def v(self) -> Tensor:
-        """B x C x h x h."""
-        return torch.randn(self.batch, self.features.channels, *[self.images.feature_side] * 2, generator=self.rng).to(device())
+    def v(self, count: int) -> Tensor:
+        """count x C x h x h."""
+        return torch.randn(count, self.features.channels, *[self.images.feature_side] * 2, generator=self.rng).to(device())
 
-    def given(self) -> Batch:
+    def given(self, count: int) -> Batch:
         """A batch of the loader's kind."""
         draw = np.random.default_rng(0)
-        captions = [" ".join([*draw.choice(WORDS[5:], self.damsm.words - 2), RIVALS[0], LAST]) for _ in range(self.batch)]
-        rows = torch.arange(self.batch)
+        captions = [" ".join([*draw.choice(WORDS[5:], self.damsm.words - 2), RIVALS[0], LAST]) for _ in range(count)]
+        rows = torch.arange(count)
         sides = [self.images.size >> k for k in reversed(range(self.gan.stages))]
-        return Batch(pyramid(self.pictures(), sides), rows, captions, rows, torch.zeros(self.batch, dtype=torch.bool))
+        return Batch(pyramid(self.pictures(count), sides), rows, captions, rows, torch.zeros(count, dtype=torch.bool))
 
     def reader(self) -> TextReader:
         """The text encoder, frozen."""
@@ -104,7 +104,7 @@ class Bench:
         recipe = Recipe(self.gan, self.train, self.images, self.damsm, "avg", 0)
         foils = self.foils(self.train.damsm_foils)
         engine = Engine(recipe, self.reader(), encoder, self.features.channels, foils=foils)
-        batch, v = self.given(), self.v()
+        batch, v = self.given(self.train.images), self.v(self.train.images)
 
         def step(k: int) -> None:
             batch.images[:] = [image.detach() for image in batch.images]
@@ -115,14 +115,14 @@ class Bench:
             lambda k: step(k * interval + 1),
             lambda: needs_of_training(engine, batch, v),
             (lambda k: step(k * interval)) if self.train.r1_gamma > 0 else None,
-            interval,
+            interval / self.train.d_steps,
         )
 
     def sampling(self) -> Case:
         """Captions, noise and v in, the images of all stages out."""
         network = Generator(self.gan, self.images, self.damsm.dimension, self.features.channels).eval().requires_grad_(False)
         placed(network).to(memory_format=torch.channels_last)
-        reader, captions, v = self.reader(), self.given().captions, self.v()
+        reader, captions, v = self.reader(), self.given(self.batch).captions, self.v(self.batch)
         noise, jitter = (torch.randn(self.batch, width).to(device()) for width in (self.gan.z, self.gan.condition))
 
         @torch.no_grad()
@@ -138,7 +138,7 @@ class Bench:
         foils = self.foils(self.damsm.foils)
         encoders = training_of_damsm.Encoders(placed(text), placed(image), self.vocabulary, self.damsm, 0, foils)
         encoders.train()
-        optimiser, batch = torch.optim.Adam(encoders.parameters(), lr=self.damsm.lr, fused=True), self.given()
+        optimiser, batch = torch.optim.Adam(encoders.parameters(), lr=self.damsm.lr, fused=True), self.given(self.batch)
         return Case(
             lambda k: training_of_damsm.train_step(encoders, optimiser, batch, k),
             lambda: needs_of_matching(encoders, batch),
@@ -146,7 +146,8 @@ class Bench:
 
     def extraction(self) -> Case:
         """v of images."""
-        network, pictures = placed(FeatureNetwork(self.features, self.images)).eval().requires_grad_(False), self.pictures()
+        network = placed(FeatureNetwork(self.features, self.images)).eval().requires_grad_(False)
+        pictures = self.pictures(self.batch)
 
         @torch.no_grad()
         def work(_: int) -> None:
@@ -174,12 +175,17 @@ def with_gradients(needed: Needed, name: str, found: list[tuple[nn.Module, float
 
 
 def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
-    """One step without R1: G forward and back; each D on real and on fake images, forward and back; each D and the image encoder on
-    fake images for G, forward and back without gradients of weights; the matching of words with regions."""
-    needed, texts, wrong = Needed(), engine.reader(batch.captions), engine.recipe.train.wrong_caption
+    """One step without R1: G forward and back; each D on real and on fake images, forward and back, as often as it has a turn, for
+    all of which but one G goes forward alone; each D and the image encoder on fake images for G, forward and back without gradients
+    of weights; the matching of words with regions."""
+    turns, wrong = engine.recipe.train.d_steps, engine.recipe.train.wrong_caption
+    needed, batch, v = Needed(), batch.every(0, turns), v[::turns]
+    texts = engine.reader(batch.captions)
     with layers_of(engine.generator) as found:
         made = engine.generator(engine.inputs(texts, v, torch.Generator().manual_seed(0)))
     with_gradients(needed, "generator", found)
+    for _ in range(turns - 1):
+        needed.add("generator: forward", sum(gflop for _, gflop, _ in found))
     for stage, (network, fake) in enumerate(zip(engine.discriminators, made.images, strict=True), 1):
         for name, images, captions in (
             (f"D{stage} on real", fake.detach(), 1 + wrong),
@@ -192,9 +198,10 @@ def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
                 for _ in range(captions):
                     network.judge_with(seen, texts.sentence)
             trained = not name.endswith("G")
-            with_gradients(needed, name, found, weights=trained)
             shared, sentence = joint(network, len(fake), texts.sentence.shape[1])
-            needed.add(f"{name}: joint block", (3 if trained else 2) * shared + (2 if trained else 1) * captions * sentence)
+            for _ in range(turns if trained else 1):
+                with_gradients(needed, name, found, weights=trained)
+                needed.add(f"{name}: joint block", (3 if trained else 2) * shared + (2 if trained else 1) * captions * sentence)
     if engine.recipe.train.damsm_weight > 0:
         with layers_of(engine.image_encoder) as found:
             regions, _ = engine.image_encoder(made.images[-1])
@@ -237,7 +244,7 @@ def needs_of_matching(encoders: training_of_damsm.Encoders, batch: Batch) -> Nee
 
 def main(
     dataset: Annotated[str, Option(help="whose networks: a name under `data` in params.yaml")] = "cub",
-    batch: Annotated[int, Option(min=2, help="images a step")] = 4,
+    batch: Annotated[int, Option(min=2, help="images that a network sees at once")] = 4,
     mode: Annotated[Literal["train", "sample", "damsm", "features"], Option(help="what is timed")] = "train",
     steps_: Annotated[int, Option("--steps", min=1, help="steps timed; their median counts")] = 3,
     threads: Annotated[int, Option(min=1, help="of torch")] = 2,
@@ -271,7 +278,7 @@ def main(
         "dataset": dataset,
         "batch": batch,
         "clock": clock,
-        "images_per_s": round(batch / seconds, 3),
+        "images_per_s": round((bench.train.images if mode == "train" else batch) / seconds, 3),
         "seconds_per_step": round(seconds, 3),
         "gflop_per_step": round(whole, 2),
         "gflop_of_r1": round((rare - gflop) / case.interval, 2),

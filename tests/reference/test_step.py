@@ -41,7 +41,7 @@ def double():
 
 
 class Step(NamedTuple):
-    """An engine after one step, what it was before, and what went in."""
+    """An engine after one step, what it was before, and what went in: texts and inputs of the last turn, `given` of all."""
 
     engine: Engine
     generator: torch.nn.Module
@@ -51,6 +51,7 @@ class Step(NamedTuple):
     batch: Batch
     terms: dict[str, float]
     wrong: Wrong | None
+    given: list[tuple[Texts, Inputs]]
 
 
 def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling = "avg", **train: Any) -> Step:
@@ -68,16 +69,19 @@ def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling =
     text = TextEncoder(len(words), DAMSM).eval()  # whoever forgets to freeze it: its reader does not let gradients through
     picture = ImageEncoder(DAMSM, SIZE).eval().requires_grad_(False)
     engine = Engine(recipe, TextReader(words, text, DAMSM.words), picture, C, foils=Foils(CORPUS))
-    rows = torch.arange(BATCH)
-    images = [torch.rand(BATCH, 3, SIZE >> k, SIZE >> k) * 2 - 1 for k in reversed(range(gan["stages"]))]
-    batch = Batch(images, rows, CAPTIONS, torch.tensor([0, 1, 1, 2]), torch.zeros(BATCH, dtype=torch.bool))
+    turns = recipe.train.d_steps
+    rows = torch.arange(BATCH * turns)
+    images = [torch.rand(len(rows), 3, SIZE >> k, SIZE >> k) * 2 - 1 for k in reversed(range(gan["stages"]))]
+    captions = [caption for caption in CAPTIONS for _ in range(turns)]
+    labels = torch.tensor([0, 1, 1, 2]).repeat_interleave(turns)
+    batch = Batch(images, rows, captions, labels, torch.zeros(len(rows), dtype=torch.bool))
     before, given, draw = copy.deepcopy((engine.generator, engine.discriminators)), [], engine.inputs
     wrong, contradict = [], engine._wrong
     engine._wrong = lambda *told: wrong.append(contradict(*told)) or wrong[-1]
     engine.inputs = lambda texts, *others: given.append((texts, draw(texts, *others))) or given[-1][1]
-    terms = engine.step(batch, torch.rand(BATCH, C, 4, 4), step)
-    assert len(given) == 1
-    return Step(engine, *before, *given[0], batch, terms, *wrong)
+    terms = engine.step(batch, torch.rand(len(rows), C, 4, 4), step)
+    assert len(given) == turns
+    return Step(engine, *before, *given[-1], batch, terms, wrong[-1] if wrong else None, given)
 
 
 def probabilities(network: torch.nn.Module, images: Tensor, *sentences: Tensor) -> list[Tensor]:
@@ -156,6 +160,35 @@ def test_each_discriminator_descends_eq_3_and_r1(step: int, wrong: bool) -> None
             assert done.terms[f"r1_{stage}"] == pytest.approx(penalty.item(), abs=BOUND)
             loss = loss + 3.0 / 2 * penalty * 2
         assert_gradients(loss, network, done.engine.discriminators[stage])
+
+
+def test_discriminators_have_their_turns_before_the_generator() -> None:
+    """Each on images, captions and v of its own, against a generator that stands still; it then descends by the last turn's."""
+    done = stepped(d_steps=3, r1_gamma=0.0, damsm_weight=0.0, kl_weight=0.0, lr_d=1e-3, beta1=0.5, beta2=0.9)
+    made = [done.generator(inputs).images for _, inputs in done.given]
+    for stage, network in enumerate(done.discriminators):
+        rule = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.5, 0.9))
+        for turn, (_, inputs) in enumerate(done.given):
+            sentence = inputs.sentence
+            real, real_text, wrong_text = probabilities(network, done.batch.images[stage][turn::3], sentence, sentence.roll(1, 0))
+            fake, fake_text = probabilities(network, made[turn][stage].detach(), sentence)
+            loss = -0.5 * real.log().mean() - 0.5 * real_text.log().mean()
+            loss = loss - ((1 - fake).log().mean() + (1 - fake_text).log().mean() + (1 - wrong_text).log().mean()) / 3
+            if turn == 2:
+                assert done.terms[f"d{stage}"] == pytest.approx(loss.item(), abs=1e-7)
+            rule.zero_grad()
+            loss.backward()
+            rule.step()
+        for moved, wanted in zip(done.engine.discriminators[stage].parameters(), network.parameters(), strict=True):
+            assert (moved - wanted).abs().max() < 1e-6
+    loss = torch.zeros(())
+    for network, images in zip(copy.deepcopy(done.engine.discriminators), made[2], strict=True):
+        fake, fake_text = probabilities(network, images, done.inputs.sentence)
+        loss = loss - 0.5 * fake.log().mean() - 0.5 * fake_text.log().mean()
+    assert_gradients(loss, done.generator, done.engine.generator)
+    first, second = (inputs for _, inputs in done.given[:2])
+    assert not torch.equal(first.noise, second.noise)
+    assert not torch.equal(first.feature, second.feature)
 
 
 @pytest.mark.parametrize("stages", ["last", "all"])

@@ -58,6 +58,7 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "pooling": ("avg", "avg"),
     "train.epochs": (600, 120),
     "train.batch": (20, 14),
+    "train.d_steps": (1, 1),
     "train.lr_g": (2e-4, 2e-4),
     "train.lr_d": (2e-4, 2e-4),
     "train.beta1": (0.5, 0.5),

@@ -41,6 +41,12 @@ class Batch:
     labels: torch.Tensor
     flipped: torch.Tensor
 
+    def every(self, first: int, stride: int) -> "Batch":
+        """Each `stride`th image from `first` on; of a share of the batch, the same share of those."""
+        images = [stage[first::stride].contiguous(memory_format=torch.channels_last) for stage in self.images]
+        rows, captions, labels, flipped = (part[first::stride] for part in (self.rows, self.captions, self.labels, self.flipped))
+        return Batch(images, rows, captions, labels, flipped)
+
     def on(self, device: torch.device) -> "Batch":
         """The same with what networks see, images and labels, on a device."""
         images = [stage.to(device, non_blocking=True) for stage in self.images]

@@ -1,4 +1,4 @@
-"""One training step: every discriminator, then the generator, then its average (SPEC 8, 9).
+"""One training step: every discriminator, `train.d_steps` times, then the generator, then its average (SPEC 8, 9).
 
 Nothing random outlives a step: noise is drawn anew from (seed, step), so that a resumed run goes on exactly where it was.
 """
@@ -93,22 +93,25 @@ class Engine:
                     whitening.fit(embeddings)
 
     def step(self, batch: Batch, feature: Tensor, step: int) -> dict[str, float]:
-        """Trains on one batch; `feature` is v, B x C x h x h. Returns the losses by name.
+        """Trains on the images of a step: each turn of the discriminators on a batch of them, the generator on the last one's.
 
+        `feature` is v, B x C x h x h, B being `train.images`. Returns the losses by name, those of the last turn.
         Raises InputError, before any network has moved by it, if a loss or a gradient is no finite number.
         """
         self._set_rates(step)
         seed = seed_of(self.recipe.seed, "step", step)
-        rng = torch.Generator().manual_seed(seed)
-        batch = batch.on(self.device)
-        texts = self.reader(batch.captions, np.random.default_rng(seed))
-        with self.arithmetic.cast():
-            made = self._draw(self.inputs(texts, feature, rng))
-        made = Outputs([widened(images) for images in made.images], widened(made.mean), widened(made.log_variance))
-        terms, told = {}, self.generator.sentence(texts.sentence)
-        for stage in range(len(self.discriminators)):
-            terms |= self._train_discriminator(stage, batch.images[stage], made.images[stage], told, rng, step)
-        terms |= self._train_generator(batch, made, texts, told, rng, step)
+        rng, order = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+        turns, terms = self.recipe.train.d_steps, {}
+        for turn in range(turns):
+            shown = batch.every(turn, turns).on(self.device)
+            texts = self.reader(shown.captions, order)
+            with self.arithmetic.cast(), torch.set_grad_enabled(turn == turns - 1):
+                made = self._draw(self.inputs(texts, feature[turn::turns], rng))
+            made = Outputs([widened(images) for images in made.images], widened(made.mean), widened(made.log_variance))
+            told = self.generator.sentence(texts.sentence)
+            for stage in range(len(self.discriminators)):
+                terms |= self._train_discriminator(stage, shown.images[stage], made.images[stage], told, rng, step * turns + turn)
+        terms |= self._train_generator(shown, made, texts, told, rng, step)
         self._average()
         return terms
 
@@ -138,6 +141,7 @@ class Engine:
     def _train_discriminator(
         self, stage: int, real: Tensor, fake: Tensor, told: Tensor, rng: torch.Generator, step: int
     ) -> dict[str, float]:
+        """One turn of a discriminator, its `step`th."""
         train, network = self.recipe.train, self.discriminators[stage]
         lazy = train.r1_gamma > 0 and step % train.r1_interval == 0
         judge = judged if lazy else self._judges[stage]  # what is compiled cannot be differentiated twice

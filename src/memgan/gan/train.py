@@ -76,7 +76,7 @@ def main(
     text_encoder, image_encoder = load_damsm(damsm, recipe.damsm, recipe.images, words)
     store = FeatureStore(features)
     batches = TrainingBatches(
-        images, recipe.images, recipe.gan.stages, recipe.train.batch, recipe.seed, processes.part(recipe.train.batch)
+        images, recipe.images, recipe.gan.stages, recipe.train.images, recipe.seed, processes.part(recipe.train.images)
     )
     reader, count = TextReader(words, text_encoder, recipe.damsm.words), steps_of(recipe.train, batches)
     folder = ImageFolder(images, "train")
@@ -128,7 +128,7 @@ def fit(
     """
     last = steps_of(engine.recipe.train, batches)
     first, rows = resumed(engine, state)
-    clock, told = Clock(first, last, engine.recipe.train.batch), {}
+    clock, told = Clock(first, last, engine.recipe.train.images), {}
     watch = Watch(engine, state, Curves(live if last else None, state.root, first), Showcase(engine, chosen), clock)
     with Stop() as stop:
         for step, batch, feature in watch.over(batches, chosen):

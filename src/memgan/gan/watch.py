@@ -61,7 +61,7 @@ class Watch:
         """(step, batch, v) of each step that is left, with a bar on a terminal; counts the time spent waiting for them."""
         hidden = not (self.state.writes and sys.stderr.isatty())
         stream = batches.stream(self.clock.first, self.clock.last)
-        part = self.engine.processes.part(self.engine.recipe.train.batch)
+        part = self.engine.processes.part(self.engine.recipe.train.images)
         with logging_redirect_tqdm([log]), tqdm(total=self.clock.last, initial=self.clock.first, disable=hidden) as self.bar:
             for step in range(self.clock.first, self.clock.last):
                 asked = time.monotonic()

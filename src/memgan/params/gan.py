@@ -59,7 +59,12 @@ class Train(Block):
     """Losses and recipe."""
 
     epochs: float = entry("passes over the training images; lineage 600 on CUB, 120 on COCO", ge=0)
-    batch: int = entry("images a step; AttnGAN 20 on CUB, 14 on COCO", ge=2)
+    batch: int = entry("images that a network sees at once; AttnGAN 20 on CUB, 14 on COCO", ge=2)
+    d_steps: int = entry(
+        "steps of the discriminators, each on a batch of its own, for one of the generator; lineage 1 [ours: one that moves too "
+        "fast for them learns little from them]",
+        ge=1,
+    )
     lr_g: float = entry("Adam, generator; paper 2e-4", gt=0)
     lr_d: float = entry("Adam, each discriminator; paper 2e-4", gt=0)
     beta1: float = entry("Adam; lineage 0.5", ge=0, lt=1)
@@ -94,3 +99,8 @@ class Train(Block):
     channels_last: bool = entry("memory layout of the networks")
     fused: bool = entry("Adam in one kernel")
     processes: int = entry("that share a batch; started by MEMGAN_LAUNCHER, by default torchrun on this machine", ge=1)
+
+    @property
+    def images(self) -> int:
+        """Images of a whole step: a batch for each turn of the discriminators."""
+        return self.batch * self.d_steps

@@ -31,20 +31,22 @@ UNKNOWN = {"unknown": ("one",)}  # heads of the evaluator, whose size is next to
 
 
 def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool = False) -> int:
-    """Multiply-adds of a GAN step, for one image, from those of one forward pass of each network.
+    """Multiply-adds of a GAN step, for one image of `train.batch`, from those of one forward pass of each network.
 
-    Backward is twice forward: once for the weights, once for the layer's input. The generator: forward and backward. Each
-    discriminator: forward and backward on real and on fake images; then forward and, for the images only, backward in the
-    generator's turn; the gradient penalty, every `r1_interval` steps, about three times its forward pass. DAMSM's image encoder is
-    frozen: forward, and backward for the images, of the last stage or of all. The text encoder: forward, for the foils too; so
-    the network of v where it is asked `online`, which retrieved neighbours need not.
+    Backward is twice forward: once for the weights, once for the layer's input. The generator: forward and backward, and forward
+    alone in every turn of the discriminators but the last. Each discriminator, in each turn: forward and backward on real and on
+    fake images, and the gradient penalty, every `r1_interval` turns, about three times its forward pass; then forward and, for the
+    images only, backward in the generator's turn. DAMSM's image encoder is frozen: forward, and backward for the images, of the
+    last stage or of all. The text encoder: forward in each turn, and for the foils; so the network of v where it is asked `online`,
+    which retrieved neighbours need not.
     """
+    turns = train.d_steps
     discriminators = [count for name, count in networks.items() if name.startswith("discriminator")]
-    penalty = 3 * sum(discriminators) / train.r1_interval if train.r1_gamma > 0 else 0
+    penalty = turns * 3 * sum(discriminators) / train.r1_interval if train.r1_gamma > 0 else 0
     matched = 2 * networks["image encoder"] * stages_matched(train, len(discriminators))
-    asked = networks["text encoder"] * (1 + train.damsm_foils)
-    asked += networks["network of v"] if online and train.neighbours == "own" else 0
-    return round(3 * networks["generator"] + (2 * 3 + 2) * sum(discriminators) + penalty + matched + asked)
+    asked = networks["text encoder"] * (turns + train.damsm_foils)
+    asked += turns * networks["network of v"] if online and train.neighbours == "own" else 0
+    return round((turns + 2) * networks["generator"] + (turns * 2 * 3 + 2) * sum(discriminators) + penalty + matched + asked)
 
 
 def stages_matched(train: Train, stages: int) -> int:

@@ -141,7 +141,7 @@ class Planned:
 
     def train_gan(self) -> Step:
         """The generator and the discriminators."""
-        steps = round(self.train.epochs * (self.counts.train // self.train.batch))
+        steps = round(self.train.epochs * (self.counts.train // self.train.images))
         names = ["generator", *(name for name in self.whole if name.startswith("discriminator"))]
         networks = {name: self.cost[name] for name in (*names, "image encoder", "network of v")} | {"text encoder": self.text}
         count = steps * self.train.batch * costs.step_multiply_adds(networks, self.train, self.features.online)
@@ -149,7 +149,7 @@ class Planned:
         state = weights["generator"] + 3 * sum(weights.values())  # the average; then all with Adam's moments
         held = self.training_memory
         disk = weights["generator"] + STATES * state
-        return self.step("train", f"{steps:,} steps of {self.train.batch} images", disk, sum(held.values()), count)
+        return self.step("train", f"{steps:,} steps of {self.train.images} images", disk, sum(held.values()), count)
 
     def samples(self) -> list[Step]:
         """Images of test captions; of few captions with many z, and of captions that name an object."""

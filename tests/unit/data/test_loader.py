@@ -64,6 +64,18 @@ def test_a_batch_has_the_shapes_of_its_stages(folder):
     assert len(batch.captions) == 4
 
 
+def test_every_other_image_of_a_batch(folder):
+    whole = batches(folder).batch_at(0)
+    parts = [whole.every(first, 2) for first in range(2)]
+    for k, part in enumerate(parts):
+        assert part.captions == whole.captions[k::2]
+        for name in ("rows", "labels", "flipped"):
+            assert torch.equal(getattr(part, name), getattr(whole, name)[k::2])
+        for one, of in zip(part.images, whole.images, strict=True):
+            assert torch.equal(one, of[k::2]) and one.is_contiguous(memory_format=torch.channels_last)
+    assert same(whole.every(0, 1), whole)
+
+
 def test_a_batch_depends_on_seed_and_step_alone(folder):
     forwards, backwards = batches(folder), batches(folder)
     one = [forwards.batch_at(step) for step in range(6)]

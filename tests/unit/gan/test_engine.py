@@ -27,7 +27,7 @@ def engine(gan: dict | None = None, train: dict | None = None, seed: int = 3, st
     vocabulary = Vocabulary([*COLOURS, "a", "bird"])
     small = {"ngf": 4, "ndf": 4, "acm_width": 6, "z": 10, "condition": 8} | (gan or {})
     images = images_block(size=32, short_side=32)
-    recipe = Recipe(gan_block(**small), train_block(batch=B, **train or {}), images, damsm, "avg", seed)
+    recipe = Recipe(gan_block(**small), train_block(**{"batch": B} | (train or {})), images, damsm, "avg", seed)
     text = TextEncoder(len(vocabulary), damsm).eval().requires_grad_(False)
     picture = ImageEncoder(damsm, 32).eval().requires_grad_(False)
     foils = Foils([[f"a {colour} bird"] * 3 for colour in COLOURS for _ in range(20)])
@@ -64,7 +64,15 @@ def test_rates_fall_in_a_line_to_nothing(cooldown: float, shares: list[float]) -
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"augment": "diffaugment"}, {"precision": "float16"}, {"damsm_jitter": 0.1}, {"damsm_foils": 2}]
+    "changed",
+    [
+        {},
+        {"augment": "diffaugment"},
+        {"precision": "float16"},
+        {"damsm_jitter": 0.1},
+        {"damsm_foils": 2},
+        {"batch": 2, "d_steps": 2},
+    ],
 )
 def test_a_resumed_training_ends_in_the_same_bits(changed: dict) -> None:
     straight = engine(train={"r1_interval": 2} | changed)
@@ -135,6 +143,11 @@ def test_lazy_r1_runs_only_in_its_steps() -> None:
     curve = run(engine(train={"r1_interval": 3}), 0, 5)
     assert ["r1_0" in terms for terms in curve] == [True, False, False, True, False]
     assert not any("r1_0" in terms for terms in run(engine(train={"r1_gamma": 0.0}), 0, 2))
+
+
+def test_lazy_r1_counts_the_turns_of_the_discriminators() -> None:
+    curve = run(engine(train={"batch": 2, "d_steps": 2, "r1_interval": 3}), 0, 6)  # turns 0 and 1, 2 and 3, 4 and 5, ...
+    assert ["r1_0" in terms for terms in curve] == [True, True, False, True, True, False]
 
 
 @pytest.mark.parametrize(
