@@ -71,9 +71,10 @@ def write_images(folder: Path) -> list[str]:
 
 
 def make_world(root: Path) -> World:
-    """Writes the world into an empty folder."""
+    """Writes the world into an empty folder: birdworld by the defaults of params.yaml, without entries of its own."""
     changed = {name: PARAMS[name] | changes for name, changes in SMALL.items()}
-    (root / "params.yaml").write_text(yaml.safe_dump(PARAMS | changed))
+    plain = {name: value if name == "source" else {} for name, value in PARAMS["data"]["birdworld"].items()}
+    (root / "params.yaml").write_text(yaml.safe_dump(PARAMS | changed | {"data": {"birdworld": plain}}))
     captions = write_images(root / "images")
     words = sorted({word for caption in captions for word in caption.split()})
     (root / "vocabulary").write_text(json.dumps({"words": words}))

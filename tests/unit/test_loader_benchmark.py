@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import loader
 from benchmarks.run_all import LIMITS
+from benchmarks.train_step import Bench
 
 
 def test_its_last_line_holds_the_figures(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,4 +40,4 @@ def test_alone_it_goes_once_through_the_pictures(
     loader.main(images=48, batch=4, alone=True)
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["loader_images_per_s"] > 0 and "idle" not in found
-    assert found["steps"] == 9  # of four pictures; a quarter of all is the test split's
+    assert found["steps"] == 36 // Bench("birdworld", 4, {}).train.images  # a quarter of the pictures is the test split's

@@ -33,6 +33,8 @@ RUNS = {
     "together": {"train": {"epochs": 8, "processes": 2}},
     "two_augmented": {"train": {"processes": 2, "augment": "diffaugment"}},
     "augmented": {"train": {"augment": "diffaugment"}},
+    "turns": {"train": {"epochs": 6, "d_steps": 2}},
+    "two_turns": {"train": {"epochs": 6, "d_steps": 2, "processes": 2}},
     "diverging": {"train": {"lr_g": 1e30}},
     "hundred": {"train": {"epochs": 300}},
     "killed": {"train": {"epochs": 300}},
@@ -80,6 +82,11 @@ def test_two_processes_give_the_curves_of_one(trainings: Trainings, alone: dict[
     assert_same(trainings, "ours", "two")
 
 
+def test_images_of_each_turn_of_the_discriminators_are_shared(trainings: Trainings) -> None:
+    trainings.done("turns")
+    assert_same(trainings, "turns", "two_turns", steps=6)
+
+
 def test_torchs_own_launcher_starts_both_and_a_signal_to_it_loses_nothing(trainings: Trainings) -> None:
     """As the step is started by an engine: it becomes `torch.distributed.run`, which hands SIGTERM on."""
     options = [word for name, value in trainings.arguments("launched").items() for word in (f"--{name}", str(value))]
@@ -103,13 +110,13 @@ def test_torchs_own_launcher_starts_both_and_a_signal_to_it_loses_nothing(traini
     assert trainings.results("launched")["curves.csv"] == trainings.results("together")["curves.csv"]
 
 
-def assert_same(trainings: Trainings, one: str, two: str) -> None:
+def assert_same(trainings: Trainings, one: str, two: str, steps: int = 12) -> None:
     members = [trainings.started(two, **env) for env in together(2)]
     for member in members:
         member.join(600)
     assert [member.exitcode for member in members] == [0, 0], trainings.said(two)
     pairs = list(zip(curves(trainings, one), curves(trainings, two), strict=True))
-    assert len(pairs) == 12
+    assert len(pairs) == steps
     for wanted, found in pairs:
         assert found == pytest.approx(wanted, rel=1e-3, abs=1e-5)
 
