@@ -106,15 +106,11 @@ class Bench:
         engine = Engine(recipe, self.reader(), encoder, self.features.channels, foils=foils)
         batch, v = self.given(self.train.images), self.v(self.train.images)
 
-        def step(k: int) -> None:
-            batch.images[:] = [image.detach() for image in batch.images]
-            engine.step(batch, v, k)
-
         interval = self.train.r1_interval
         return Case(
-            lambda k: step(k * interval + 1),
+            lambda k: engine.step(batch, v, k * interval + 1),
             lambda: needs_of_training(engine, batch, v),
-            (lambda k: step(k * interval)) if self.train.r1_gamma > 0 else None,
+            (lambda k: engine.step(batch, v, k * interval)) if self.train.r1_gamma > 0 else None,
             interval / self.train.d_steps,
         )
 
@@ -184,8 +180,7 @@ def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
     with layers_of(engine.generator) as found:
         made = engine.generator(engine.inputs(texts, v, torch.Generator().manual_seed(0)))
     with_gradients(needed, "generator", found)
-    for _ in range(turns - 1):
-        needed.add("generator: forward", sum(gflop for _, gflop, _ in found))
+    needed.add("generator: forward", (turns - 1) * sum(gflop for _, gflop, _ in found))
     for stage, (network, fake) in enumerate(zip(engine.discriminators, made.images, strict=True), 1):
         for name, images, captions in (
             (f"D{stage} on real", fake.detach(), 1 + wrong),

@@ -89,7 +89,7 @@ class Train(Block):
     r1_gamma: float = entry(
         "weight of R1; the paper gives none [ours: it grows with the pixels of an image, 0.2 at 32 px, 1 at 256 px]", ge=0
     )
-    r1_interval: int = entry("steps between R1 terms, each weighted by the interval", ge=1)
+    r1_interval: int = entry("a discriminator's steps between R1 terms, each weighted by the interval", ge=1)
     neighbours: Literal["own", "retrieved", "retrieved_excluding_self"] = entry("whose v a training caption gets; paper own")
     augment: Literal["none", "diffaugment"] = entry("of what the discriminators see; paper none")
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = entry(
