@@ -24,7 +24,10 @@ class Gan(Block):
     ndf: int = entry("first width of the discriminators; lineage 64 on CUB, 96 on COCO", gt=0)
     residual_blocks: int = entry("R_NUM, residual blocks a stage; lineage 2 on CUB, 3 on COCO", ge=0)
     norm: Literal["batch", "instance"] = entry("of the generator's blocks; AttnGAN batch, ManiGAN instance")
-    d_norm: Literal["batch", "instance", "none"] = entry("of the discriminators' blocks; lineage batch")
+    d_norm: Literal["batch", "instance", "none"] = entry(
+        "of the discriminators' blocks; lineage batch, whose statistics tell of a whole batch and not of an image [ours: none on "
+        "birdworld]"
+    )
     acm_width: int = entry("inner width of the affine combination; lineage 128", gt=0)
     acm_start: Literal["lineage", "one"] = entry(
         "how an affine combination starts: W around 0, orthogonal as all convolutions are [lineage]; or W around 1, so that the "
