@@ -1,5 +1,6 @@
 """The training step: exact, complete, and without leaks."""
 
+import copy
 import io
 from dataclasses import replace
 
@@ -194,14 +195,13 @@ def test_a_compiled_step_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> No
     whole = torch.compile
     monkeypatch.setattr(torch, "compile", traced)
     small = {"gan": {"stages": 1}, "train": {"r1_interval": 2}}
-    found = []
-    for asked in (False, True):
-        subject = engine(gan=small["gan"], train=small["train"] | {"compile": asked})
-        for step in range(3):  # with R1, without, with
-            given, v = batch(step)
-            found.append(subject.step(replace(given, images=given.images[-1:]), v, step))
+    plain, subject = (engine(gan=small["gan"], train=small["train"] | {"compile": asked}) for asked in (False, True))
+    for step in range(3):  # with R1, without, with
+        given, v = batch(step)
+        given = replace(given, images=given.images[-1:])
+        subject.restore(copy.deepcopy(plain.state()))  # Adam's first steps make much of what rounding leaves of a small gradient
+        assert subject.step(given, v, step) == pytest.approx(plain.step(given, v, step), rel=1e-4)
     assert len(compiled) == 2
-    assert found[3:] == [pytest.approx(terms, rel=1e-4) for terms in found[:3]]
 
 
 def test_gradient_norms_are_noted_by_network() -> None:

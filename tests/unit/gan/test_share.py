@@ -31,7 +31,8 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def said(params: dict[str, Any]) -> dict[str, Any]:
     """What a training on birdworld writes beside its weights: the defaults with the data set's own entries over them."""
-    return {"pooling": params["pooling"], "gan": params["gan"], "train": params["train"] | params["data"]["birdworld"]["train"]}
+    own = params["data"]["birdworld"]
+    return {"pooling": params["pooling"], **{block: params[block] | own[block] for block in ("gan", "train")}}
 
 
 def write(params: dict[str, Any]) -> None:
