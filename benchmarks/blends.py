@@ -12,16 +12,15 @@ the first has beyond the second, the norm gives away: all of a batch are of one 
 import json
 from typing import Annotated, Literal, get_args
 
-import numpy as np
 import torch
 import typer
 from torch import Tensor
 from typer import Option
 
-from memgan.data.images import decode, geometry, resized
+from benchmarks.drawn import drawn
 from memgan.data.loader import to_tensor
 from memgan.data.worlds import birdworld
-from memgan.data.worlds.drawing import COLOURS, jpeg, mixed
+from memgan.data.worlds.drawing import COLOURS, mixed
 from memgan.data.worlds.packing import rng_for
 from memgan.data.worlds.species import TRAIN
 from memgan.gan.blocks import Norm, initialise
@@ -46,7 +45,7 @@ def main(
     use_products()
     settings = Settings(DATASET)
     between = blends()
-    pictures = {kind: drawn(settings, kind, between, birds) for kind in get_args(Kind)}
+    pictures = {kind: pictures_of(settings, kind, between, birds) for kind in get_args(Kind)}
     figures = {norm: told_apart(settings, norm, pictures, steps) for norm in get_args(Norm)}
     print(json.dumps(figures | {"steps": steps, "birds": birds}))
 
@@ -58,20 +57,17 @@ def blends() -> list[str]:
     return list(pairs)
 
 
-def drawn(settings: Settings, kind: Kind, between: list[str], count: int) -> Tensor:
+def pictures_of(settings: Settings, kind: Kind, between: list[str], count: int) -> Tensor:
     """Individuals of the training species, with a right crown or one of a colour `between`: [count, 3, size, size]."""
     images, world = settings.block("images", Images), settings.source().world
     assert world is not None  # birdworld is drawn
-    edge, made = (images.short_side - images.size) // 2, []
+    made = []
     for number in range(count):
         rng = rng_for(SEED, "benchmarks", "blends", kind, number)
         bird = birdworld.individual(TRAIN[int(rng.integers(len(TRAIN)))], world.variation, rng)
         if kind == "blended":
             bird["crown_color"] = between[int(rng.integers(len(between)))]
-        image, _ = birdworld.draw(bird, rng, world.side, world.pose)
-        image = decode(jpeg(image))
-        small = np.asarray(resized(image, geometry(*image.size, images.short_side, None, None)))
-        made.append(small[edge : edge + images.size, edge : edge + images.size])
+        made.append(drawn(bird, rng, world, images))
     return to_tensor(made)
 
 

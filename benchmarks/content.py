@@ -23,13 +23,12 @@ import typer
 from torch import Tensor
 from typer import Option
 
+from benchmarks.drawn import drawn
 from memgan import steps
 from memgan.artifacts import load_tensors
-from memgan.data.images import decode, geometry, resized
 from memgan.data.loader import to_tensor
 from memgan.data.shards import ImageFolder
 from memgan.data.worlds import birdworld
-from memgan.data.worlds.drawing import jpeg
 from memgan.data.worlds.packing import rng_for
 from memgan.encoders.judges import load_evaluator
 from memgan.metrics.attributes import allowed
@@ -49,7 +48,7 @@ class Studio:
         settings = Settings(DATASET)
         self.images, world = settings.block("images", Images), settings.source().world
         assert world is not None  # birdworld is drawn
-        self.side, self.pose, self.seed = world.side, world.pose, settings.value("seed")
+        self.world, self.seed = world, settings.value("seed")
         self.judge = load_evaluator(RESULTS / "evaluator.safetensors").eval()
         self.real = statistics_of(load_tensors(RESULTS / "reference.safetensors")[0], "test")
 
@@ -68,11 +67,7 @@ class Studio:
         return self.fid(self.features([self._picture(i, bird) for i, bird in enumerate(birds)]))
 
     def _picture(self, number: int, bird: dict[str, str]) -> np.ndarray:
-        image, _ = birdworld.draw(bird, rng_for(self.seed, "benchmarks", "content", number), self.side, self.pose)
-        image = decode(jpeg(image))
-        small = resized(image, geometry(*image.size, self.images.short_side, None, None))
-        edge = (self.images.short_side - self.images.size) // 2
-        return np.asarray(small)[edge : edge + self.images.size, edge : edge + self.images.size]
+        return drawn(bird, rng_for(self.seed, "benchmarks", "content", number), self.world, self.images)
 
 
 def main(
