@@ -201,6 +201,11 @@ def test_a_compiled_step_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> No
         given = replace(given, images=given.images[-1:])
         subject.restore(copy.deepcopy(plain.state()))  # Adam's first steps make much of what rounding leaves of a small gradient
         assert subject.step(given, v, step) == pytest.approx(plain.step(given, v, step), rel=1e-4)
+        for found, wanted in zip(
+            (subject.generator, *subject.discriminators), (plain.generator, *plain.discriminators), strict=True
+        ):
+            gradients, others = (torch.cat([p.grad.flatten() for p in one.parameters()]) for one in (found, wanted))
+            assert (gradients - others).norm() < 1e-3 * others.norm()
     assert len(compiled) == 2
 
 
