@@ -14,36 +14,25 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, from_numpy
 from typer import Option
 
 from memgan import steps
-from memgan.data.shards import ImageFolder
-from memgan.encoders.judges import Judge, load_evaluator
+from memgan.artifacts import load_tensors
 from memgan.metrics.fidelity import frechet, statistics
-from memgan.metrics.samples import RealImages, Samples
-from memgan.params.data import Images
+from memgan.metrics.protocol import Inputs, Protocol
+from memgan.metrics.samples import Samples
 from memgan.params.load import Settings
 
-DRAWS, PARTS, BATCH = 5, (2, 3, 4, 6), 100
-
-
-@torch.no_grad()
-def seen(judge: Judge, images: Dataset) -> Tensor:
-    """The evaluator's features of uint8 [3, H, W] images: [n, D]."""
-    count = len(images)  # type: ignore[arg-type]
-    batches = (torch.stack([images[i] for i in range(at, min(count, at + BATCH))]) for at in range(0, count, BATCH))
-    return torch.cat([judge.features((b / 127.5 - 1).contiguous(memory_format=torch.channels_last)) for b in batches])
+DRAWS, PARTS = 5, (2, 3, 4, 6)
 
 
 def against(made: Tensor, real: Tensor, rng: np.random.Generator) -> dict[str, object]:
     """The figures of one set of features [n, D] against the test images'."""
 
     def part(features: Tensor, count: int) -> Tensor:
-        return features[torch.from_numpy(rng.permutation(len(features))[:count])]
+        return features[from_numpy(rng.permutation(len(features))[:count])]
 
     whole = float(frechet(statistics(made), statistics(real)))
     told: dict[str, dict[int, tuple[float, float]]] = {"fewer_test": {}, "fewer_samples": {}}
@@ -68,9 +57,11 @@ def main(
     """Measures, and prints the figures."""
     steps.start_log(None)
     results, rng = Path("results") / dataset, np.random.default_rng(0)
-    judge, size = load_evaluator(results / "evaluator.safetensors").eval(), Settings(dataset).block("images", Images).size
-    real, training = (seen(judge, RealImages(ImageFolder(results / "images", split), size)) for split in ("test", "train"))
-    made = seen(judge, Samples(sorted((results / run / str(seed) / "samples").glob("[0-9]*.tar"))))
+    files = (results / name for name in ("images", "vocabulary.json", "damsm.safetensors", "evaluator.safetensors"))
+    protocol, (known, _) = Protocol(Settings(dataset), Inputs(*files)), load_tensors(results / "reference.safetensors")
+    samples = Samples(sorted((results / run / str(seed) / "samples").glob("[0-9]*.tar")))
+    made = protocol.features(protocol.passes(samples, [protocol.fidelity]))
+    real, training = known["test.features"], known["train.features"].float()
     print(json.dumps(against(made, real, rng) | {"training": against(training, real, rng)}))
 
 

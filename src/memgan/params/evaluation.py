@@ -13,7 +13,10 @@ Fidelity = Literal["evaluator", "inception-v3-compat"]
 class Sampling(Block):
     """What is sampled from a trained generator."""
 
-    samples: int = entry("images; the paper's 30,000, 5,000 or more on the worlds", gt=0)
+    samples: int = entry(
+        "images, in passes over the test images (one that is cut favours the first); the paper's 30,000, 5,000 or more on the worlds",
+        gt=0,
+    )
     batch: int = entry("images computed together; part of the arithmetic, so it changes last bits", gt=0)
     diverse_captions: int = optional("captions of the diversity score and figure [ours]", 20, gt=0)
     diverse_noises: int = optional("images of each of them, which differ in z alone [ours]", 10, gt=1)
