@@ -14,7 +14,7 @@ class Sampling(Block):
     """What is sampled from a trained generator."""
 
     samples: int = entry(
-        "images, in passes over the test images (one that is cut favours the first); the paper's 30,000, 5,000 or more on the worlds",
+        "images: passes over the test images (one cut short favours the first); the paper's 30,000, 5,000 or more on the worlds",
         gt=0,
     )
     batch: int = entry("images computed together; part of the arithmetic, so it changes last bits", gt=0)
