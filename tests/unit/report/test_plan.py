@@ -251,7 +251,7 @@ def training_memory(times: int) -> dict[str, int]:
 
 
 def test_counts_come_from_what_is_there(tmp_path):
-    assert amounts.counts(Settings("birdworld")) == (4000, 3000, 10, 0, "params.yaml")
+    assert amounts.counts(Settings("birdworld")) == (8000, 3000, 10, 0, "params.yaml")
     assert amounts.counts(Settings("cub"))[:3] == (8855, 2933, 10)
     with pytest.raises(InputError, match=r"`data.own` is not known yet; run `snakemake --cores all results/own/images`, or write"):
         amounts.counts(Settings("own"))
@@ -267,8 +267,8 @@ def test_the_command_prints_a_table_or_the_same_as_json(shared):
     assert said.exit_code == 0
     assert said.stdout == plan.table(planned(shared, "birdworld")) + "\n"
     rows = {line.split()[0]: line for line in said.stdout.splitlines() if line.strip()}
-    assert "4,000 training and 3,000 test images, 10 captions each (params.yaml)" in rows["birdworld,"]
-    assert rows["preprocess"].split()[1:5] == ["7,000", "images,", "2", "cores"]
+    assert "8,000 training and 3,000 test images, 10 captions each (params.yaml)" in rows["birdworld,"]
+    assert rows["preprocess"].split()[1:5] == ["11,000", "images,", "2", "cores"]
     told = json.loads(CliRunner().invoke(app, ["plan", "--dataset", "birdworld", "--tflops", "10", "--json"]).stdout)
     assert told == planned(shared, "birdworld")
 
