@@ -6,10 +6,13 @@ The world itself draws birds with the attributes that the evaluator reads off th
 captions would give them (unmentioned ones drawn as frequent as in training), with the reader's but for one attribute, and with the
 samples' but for what their captions mention, or do not. Each set of drawings is held against the test images, as the samples are.
 Needs Table 1 to have been made. Keys: `samples` FID of the samples; `shown` of drawings of what they show (the rest is owed to how
-they look); `mended` the same with the reader's attributes where the caption mentions them, and where it does not; `reader` of the
-ideal reader's; `cost` by attribute, what the reader loses with this one as the samples show it; `unread` the same with it drawn as
-in training, whatever the caption says: what `cost` has beyond that, is owed to values that are shown too often; `most`, by
-attribute, the value that is so most of all, with the per cent of our samples and of the training images that show it.
+they look); `mended` the same with the reader's attributes where the caption mentions them, and where it does not; `shuffled` the
+same with what is unmentioned dealt out anew among the samples, each attribute by itself, so that nothing goes with anything else
+but all is as frequent as before; `reader` of the ideal reader's; `remembered` of a reader who gives a bird what its retrieved
+neighbour has where the caption is silent, so that what went together in training still does; `cost` by attribute, what the reader
+loses with this one as the samples show it; `unread` the same with it drawn as in training, whatever the caption says: what `cost`
+has beyond that, is owed to values that are shown too often; `most`, by attribute, the value that is so most of all, with the per
+cent of our samples and of the training images that show it.
 """
 
 import json
@@ -102,6 +105,14 @@ def main(
             for i, bird in enumerate(reader)
         ]
         figures["mended"][key] = studio.of(better)
+    near = [training[row]["attributes"] for row in made.column("neighbour")[:count]]
+    figures["shuffled"] = studio.of(shuffled(shown, masks, rng))
+    figures["remembered"] = studio.of(
+        [
+            {name: theirs[name] if masks[name][i].all() else bird[name] for name in space}
+            for i, (bird, theirs) in enumerate(zip(reader, near, strict=True))
+        ]
+    )
     for key, others in (("cost", shown), ("unread", unread)):
         figures[key] = {}
         for name in space:
@@ -109,6 +120,16 @@ def main(
             figures[key][name] = round(studio.of(mixed) - figures["reader"], 2)
     figures["most"] = {name: most(values, seen[name], often[name]) for name, values in space.items()}
     print(json.dumps(figures))
+
+
+def shuffled(birds: Birds, masks: dict[str, np.ndarray], rng: np.random.Generator) -> Birds:
+    """What their captions do not mention, dealt out anew among them, each attribute by itself. masks: as `allowed` gives them."""
+    dealt = [bird.copy() for bird in birds]
+    for name, mask in masks.items():
+        silent = np.flatnonzero(mask.all(axis=1))
+        for to, source in zip(silent, rng.permutation(silent), strict=True):
+            dealt[to][name] = birds[source][name]
+    return dealt
 
 
 def most(values: Sequence[str], seen: list[int], often: np.ndarray) -> tuple[str, float, float]:
