@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from memgan.artifacts import seed_of
 from memgan.data.loader import Batch
 from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
@@ -226,6 +227,29 @@ def test_with_foils_it_descends_them_too() -> None:
     assert matching.item() > without.item() + 0.5
     others = done.engine._wrong(CAPTIONS, 1)
     assert not torch.equal(others.sentences, wrong.sentences)
+
+
+def test_with_a_weight_it_descends_what_keeps_two_noises_apart() -> None:
+    """-log of the cosine distance of what the encoder sees in an image and in another of the same caption and v, plus 0.02; the
+    other image, of noise that is drawn anew in each step, stands still."""
+    done = stepped(diversity_weight=0.6, damsm_weight=0.0, kl_weight=0.0, d_steps=2)
+    noise, jitter = done.engine._noise(BATCH, torch.Generator().manual_seed(seed_of(5, "other", 0)))
+    assert not torch.equal(noise, done.inputs.noise)
+    assert not torch.equal(jitter, done.inputs.jitter)
+    made = done.generator(done.inputs).images
+    other = done.generator(done.inputs._replace(noise=noise, jitter=jitter)).images[-1].detach()
+    one, two = (done.engine.image_encoder(images)[1] for images in (made[-1], other))
+    cosine = (one * two).sum(1) / (one.square().sum(1) * two.square().sum(1)).sqrt()
+    alike = -(1.02 - cosine).log().sum() / BATCH
+    assert done.terms["diversity"] == pytest.approx(alike.item(), abs=BOUND)
+    loss = 0.6 * alike
+    for network, images in zip(copy.deepcopy(done.engine.discriminators), made, strict=True):
+        fake, fake_text = probabilities(network, images, done.inputs.sentence)
+        loss = loss - 0.5 * fake.log().mean() - 0.5 * fake_text.log().mean()
+    assert_gradients(loss, done.generator, done.engine.generator)
+    again = done.engine.step(done.batch, torch.rand(2 * BATCH, C, 4, 4), 1)
+    assert "diversity" in again
+    assert "damsm" not in again
 
 
 SWITCHES = [

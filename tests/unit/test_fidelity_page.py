@@ -70,6 +70,7 @@ PAPER: dict[str, tuple[Any, Any]] = {
     "train.damsm_gamma3": (10, 10),
     "train.damsm_foils": (0, 0),
     "train.damsm_jitter": (0, 0),
+    "train.diversity_weight": (0, 0),
     "train.kl_weight": (1, 1),
     "train.wrong_caption": (True, True),
     "train.neighbours": ("own", "own"),

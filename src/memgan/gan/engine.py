@@ -5,7 +5,7 @@ Nothing random outlives a step: noise is drawn anew from (seed, step), so that a
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from memgan.gan.augment import Chance, augment, translate
 from memgan.gan.blocks import initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs, Outputs
-from memgan.gan.losses import discriminator_loss, generator_loss, kl_divergence, r1_penalty
+from memgan.gan.losses import discriminator_loss, diversity_loss, generator_loss, kl_divergence, r1_penalty
 from memgan.gan.processes import Processes
 from memgan.gan.texts import TextReader, Texts
 from memgan.gan.whitening import Whitening
@@ -105,13 +105,14 @@ class Engine:
         for turn in range(turns):
             shown = batch.every(turn, turns).on(self.device)
             texts = self.reader(shown.captions, order)
+            inputs = self.inputs(texts, feature[turn::turns], rng)
             with self.arithmetic.cast(), torch.set_grad_enabled(turn == turns - 1):
-                made = self._draw(self.inputs(texts, feature[turn::turns], rng))
+                made = self._draw(inputs)
             made = Outputs([widened(images) for images in made.images], widened(made.mean), widened(made.log_variance))
             told = self.generator.sentence(texts.sentence)
             for stage in range(len(self.discriminators)):
                 terms |= self._train_discriminator(stage, shown.images[stage], made.images[stage], told, rng, step * turns + turn)
-        terms |= self._train_generator(shown, made, texts, told, rng, step)
+        terms |= self._train_generator(shown, inputs, made, texts, told, rng, step)
         self._average()
         return terms
 
@@ -126,11 +127,13 @@ class Engine:
 
     def inputs(self, texts: Texts, feature: Tensor, rng: torch.Generator) -> Inputs:
         """The generator's inputs for this process' share of the captions, with fresh noise."""
-        count, share = len(texts.sentence), self.processes.share
-        noise = torch.randn(count, self.recipe.gan.z, generator=rng)
-        jitter = torch.randn(count, self.recipe.gan.condition, generator=rng)
-        here = (share(drawn).to(self.device) for drawn in (noise, jitter))
-        return Inputs(share(texts.sentence), share(texts.mean), *here, feature.to(self.device))
+        share = self.processes.share
+        return Inputs(share(texts.sentence), share(texts.mean), *self._noise(len(texts.sentence), rng), feature.to(self.device))
+
+    def _noise(self, count: int, rng: torch.Generator) -> list[Tensor]:
+        """z and jitter for this process' share of `count` captions."""
+        drawn = [torch.randn(count, numbers, generator=rng) for numbers in (self.recipe.gan.z, self.recipe.gan.condition)]
+        return [self.processes.share(each).to(self.device) for each in drawn]
 
     def _shown(self, images: Tensor, rng: torch.Generator) -> Tensor:
         if self.recipe.train.augment == "none":
@@ -159,7 +162,7 @@ class Engine:
         return self._descend(f"d{stage}", self.optimisers[1 + stage], loss, terms, step)
 
     def _train_generator(
-        self, batch: Batch, made: Outputs, texts: Texts, told: Tensor, rng: torch.Generator, step: int
+        self, batch: Batch, inputs: Inputs, made: Outputs, texts: Texts, told: Tensor, rng: torch.Generator, step: int
     ) -> dict[str, float]:
         train, sentence = self.recipe.train, self.processes.share(told)
         self.discriminators.requires_grad_(False)  # no weight gradients that nobody needs
@@ -171,10 +174,9 @@ class Engine:
             adversarial = generator_loss(*logits)
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
-        if train.damsm_weight > 0:
-            matching = self._matching(batch, made, texts, rng, self._wrong(batch.captions, step))
-            terms["damsm"] = matching.item()
-            total = total + train.damsm_weight * matching
+        for name, weight, loss in self._encoded(batch, inputs, made, texts, rng, step):
+            terms[name] = loss.item()
+            total = total + weight * loss
         terms = self._descend("g", self.optimisers[0], total, terms, step)
         self.discriminators.requires_grad_(True)
         return terms
@@ -203,19 +205,44 @@ class Engine:
         texts = self.reader(foils, rng)
         return Wrong.of(texts.words, texts.sentence, texts.mask, torch.from_numpy(there).to(self.device))
 
-    def _matching(self, batch: Batch, made: Outputs, texts: Texts, rng: torch.Generator, wrong: Wrong | None) -> Tensor:
-        """L_DAMSM of the last stage's images, or summed over all stages', enlarged to the last size."""
+    def _encoded(
+        self, batch: Batch, inputs: Inputs, made: Outputs, texts: Texts, rng: torch.Generator, step: int
+    ) -> Iterator[tuple[str, float, Tensor]]:
+        """Losses of what the image encoder sees of the generator's images: name, weight, loss of each that has a weight."""
+        train = self.recipe.train
+        if not train.damsm_weight and not train.diversity_weight:
+            return
         size, last = self.recipe.images.size, made.images[-1:]
-        chosen = last if self.recipe.train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
-        heard = (texts.words, texts.sentence)
-        losses = []
-        for images in chosen:
-            images = self._jittered(images, rng)
+        chosen = last if train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
+        seen = [self._seen(images, rng) for images in chosen]
+        if train.damsm_weight:
+            wrong = self._wrong(batch.captions, step)
+            yield "damsm", train.damsm_weight, self._matching(seen, texts, batch.labels, wrong)
+        if train.diversity_weight:
+            yield "diversity", train.diversity_weight, self._diversity(seen[-1][1], inputs, len(batch.captions), step)
+
+    def _seen(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the image encoder finds in this process' images: regions and the whole."""
+        images = self._jittered(images, rng)
+        with self.arithmetic.cast():
+            regions, whole = self.image_encoder(images)
+        return widened(regions), widened(whole)
+
+    def _matching(self, seen: list[tuple[Tensor, Tensor]], texts: Texts, labels: Tensor, wrong: Wrong | None) -> Tensor:
+        """L_DAMSM of the last stage's images, or summed over all stages', enlarged to the last size."""
+        heard, gathered = (texts.words, texts.sentence), self.processes.gathered
+        each = [(gathered(regions), gathered(whole)) for regions, whole in seen]
+        return torch.stack([damsm_loss(found, heard, texts.mask, labels, self.matching, wrong) for found in each]).sum()
+
+    def _diversity(self, whole: Tensor, inputs: Inputs, count: int, step: int) -> Tensor:
+        """How alike the images are to others of the same captions and v, whose noise is drawn anew; no gradient flows to those."""
+        rng = torch.Generator().manual_seed(seed_of(self.recipe.seed, "other", step))
+        noise, jitter = self._noise(count, rng)
+        with torch.no_grad():
             with self.arithmetic.cast():
-                regions, whole = self.image_encoder(images)
-            seen = self.processes.gathered(widened(regions)), self.processes.gathered(widened(whole))
-            losses.append(damsm_loss(seen, heard, texts.mask, batch.labels, self.matching, wrong))
-        return torch.stack(losses).sum()
+                made = self._draw(inputs._replace(noise=noise, jitter=jitter))
+            _, other = self._seen(widened(made.images[-1]), rng)
+        return diversity_loss(whole, other)
 
     def _jittered(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """What the encoder of the DAMSM loss sees of images, by `train.damsm_jitter`."""

@@ -5,7 +5,9 @@ softplus(-x) = -log sigmoid(x) and softplus(x) = -log(1 - sigmoid(x)): no sigmoi
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import cosine_similarity, softplus
+
+CLOSE = 0.02  # a cosine distance that the diversity loss takes for hardly any: its slope is at most 1 / CLOSE
 
 
 def as_real(logits: Tensor) -> Tensor:
@@ -49,3 +51,13 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mu, sigma^2) || N(0, I)), averaged over batch and elements (lineage: `KL_loss`)."""
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).mean()
+
+
+def diversity_loss(one: Tensor, other: Tensor) -> Tensor:
+    """-E log(1 - cos(one, other) + CLOSE): falls as two images of one caption with different noise drift apart.
+
+    Embeddings of the whole images, B x D each. In the manner of Yang et al. 2019 and Mao et al. 2019, who enlarge the distance of
+    two images over that of their noise; here of what an encoder sees in them, since pixels differ with a shift that says nothing,
+    and in logarithms, so that the first differences count most.
+    """
+    return -(1 - cosine_similarity(one, other, dim=1) + CLOSE).log().mean()

@@ -87,6 +87,11 @@ class Train(Block):
         "[ours: a generator else writes for the encoder what no eye sees]",
         ge=0,
     )
+    diversity_weight: float = entry(
+        "of the loss that asks for images of one caption and v to differ with their noise, in what DAMSM's image encoder sees; "
+        "paper 0 [ours: a generator else ignores its noise and draws what a caption leaves open as its species had it]",
+        ge=0,
+    )
     kl_weight: float = entry("of the conditioning augmentation's KL term; lineage 1", ge=0)
     wrong_caption: bool = entry("matching-aware term: real image, wrong caption [lineage]")
     r1_gamma: float = entry(

@@ -37,8 +37,8 @@ def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool =
     alone in every turn of the discriminators but the last. Each discriminator, in each turn: forward and backward on real and on
     fake images, and the gradient penalty, every `r1_interval` turns, about three times its forward pass; then forward and, for the
     images only, backward in the generator's turn. DAMSM's image encoder is frozen: forward, and backward for the images, of the
-    last stage or of all. The text encoder: forward in each turn, and for the foils; so the network of v where it is asked `online`,
-    which retrieved neighbours need not.
+    last stage or of all. The diversity loss draws once more and has the encoder look at it. The text encoder: forward in each turn,
+    and for the foils; so the network of v where it is asked `online`, which retrieved neighbours need not.
     """
     turns = train.d_steps
     discriminators = [count for name, count in networks.items() if name.startswith("discriminator")]
@@ -46,12 +46,13 @@ def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool =
     matched = 2 * networks["image encoder"] * stages_matched(train, len(discriminators))
     asked = networks["text encoder"] * (turns + train.damsm_foils)
     asked += turns * networks["network of v"] if online and train.neighbours == "own" else 0
+    asked += networks["generator"] + networks["image encoder"] if train.diversity_weight else 0
     return round((turns + 2) * networks["generator"] + (turns * 2 * 3 + 2) * sum(discriminators) + penalty + matched + asked)
 
 
 def stages_matched(train: Train, stages: int) -> int:
-    """How many stages' images DAMSM's image encoder sees in a step."""
-    if train.damsm_weight == 0:
+    """How many stages' images DAMSM's image encoder sees in a step, of those that are trained."""
+    if not train.damsm_weight and not train.diversity_weight:
         return 0
     return stages if train.damsm_stages == "all" else 1
 

@@ -72,6 +72,7 @@ def test_rates_fall_in_a_line_to_nothing(cooldown: float, shares: list[float]) -
         {"precision": "float16"},
         {"damsm_jitter": 0.1},
         {"damsm_foils": 2},
+        {"diversity_weight": 0.5},
         {"batch": 2, "d_steps": 2},
     ],
 )
@@ -158,6 +159,8 @@ def test_lazy_r1_counts_the_turns_of_the_discriminators() -> None:
         {"train": {"damsm_stages": "all"}},
         {"train": {"damsm_jitter": 0.1}},
         {"train": {"damsm_foils": 2}},
+        {"train": {"diversity_weight": 0.5}},
+        {"train": {"diversity_weight": 0.5, "damsm_weight": 0.0}},
         {"train": {"wrong_caption": False}},
     ],
 )

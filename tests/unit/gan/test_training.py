@@ -33,8 +33,8 @@ RUNS = {
     "together": {"train": {"epochs": 8, "processes": 2}},
     "two_augmented": {"train": {"processes": 2, "augment": "diffaugment"}},
     "augmented": {"train": {"augment": "diffaugment"}},
-    "turns": {"train": {"epochs": 6, "d_steps": 2}},
-    "two_turns": {"train": {"epochs": 6, "d_steps": 2, "processes": 2}},
+    "turns": {"train": {"epochs": 6, "d_steps": 2, "diversity_weight": 0.5}},
+    "two_turns": {"train": {"epochs": 6, "d_steps": 2, "diversity_weight": 0.5, "processes": 2}},
     "diverging": {"train": {"lr_g": 1e30}},
     "hundred": {"train": {"epochs": 300}},
     "killed": {"train": {"epochs": 300}},
@@ -83,6 +83,7 @@ def test_two_processes_give_the_curves_of_one(trainings: Trainings, alone: dict[
 
 
 def test_images_of_each_turn_of_the_discriminators_are_shared(trainings: Trainings) -> None:
+    """And the noise of those that the diversity loss compares them with."""
     trainings.done("turns")
     assert_same(trainings, "turns", "two_turns", steps=6)
 

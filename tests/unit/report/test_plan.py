@@ -187,6 +187,10 @@ def test_a_training_step_by_hand():
     assert costs.step_multiply_adds(networks, train_block(r1_gamma=0.0, damsm_weight=0.0)) == 3 * 100 + 8 * 30 + 1
     everywhere = train_block(r1_gamma=0.0, damsm_weight=1.0, damsm_stages="all")
     assert costs.step_multiply_adds(networks, everywhere) == 3 * 100 + 8 * 30 + 2 * (2 * 7) + 1
+    diverse = train_block(r1_gamma=0.0, damsm_weight=1.0, diversity_weight=0.5)
+    assert costs.step_multiply_adds(networks, diverse) == 3 * 100 + 8 * 30 + 2 * 7 + 1 + 100 + 7
+    diverse = train_block(r1_gamma=0.0, damsm_weight=0.0, diversity_weight=0.5)  # the encoder sees both, and learns from one
+    assert costs.step_multiply_adds(networks, diverse) == 3 * 100 + 8 * 30 + 2 * 7 + 1 + 100 + 7
     own = train_block(r1_gamma=0.0, damsm_weight=0.0, neighbours="own")
     assert costs.step_multiply_adds(networks | {"network of v": 9}, own, online=True) == 3 * 100 + 8 * 30 + 1 + 9
     retrieved = train_block(r1_gamma=0.0, damsm_weight=0.0, neighbours="retrieved")
