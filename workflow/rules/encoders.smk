@@ -11,7 +11,6 @@ rule vocabulary:
         "logs/vocabulary/{dataset}.log",
     benchmark:
         "logs/vocabulary/{dataset}.tsv"
-    priority: 3
     conda:
         "../../environment.yml"
     resources:
@@ -36,7 +35,7 @@ rule damsm:
         "logs/damsm/{dataset}.log",
     benchmark:
         "logs/damsm/{dataset}.tsv"
-    priority: 3  # the longest way to a table begins here
+    priority: 1
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -89,7 +88,7 @@ rule vgg:
         "logs/vgg/{dataset}.log",
     benchmark:
         "logs/vgg/{dataset}.tsv"
-    priority: 2
+    priority: 1
     conda:
         "../../environment.yml"
     threads: THREADS
