@@ -79,6 +79,11 @@ def composed(config: Mapping[str, Any]) -> list[str]:
     return [name for name, entry in config["data"].items() if entry["source"].get("scenes")]
 
 
+def drawn(config: Mapping[str, Any]) -> list[str]:
+    """Data sets that this project draws itself, rendered or composed: a few thousand small images."""
+    return [*rendered(config), *composed(config)]
+
+
 def sharing(config: Mapping[str, Any]) -> list[str]:
     """Runs that only sample in another way: trained on own neighbours, their generator is that of `ours`."""
     trainings = [config["train"], *({**config["train"], **entry["train"]} for entry in config["data"].values())]

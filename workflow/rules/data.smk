@@ -63,7 +63,7 @@ rule download:
     benchmark:
         "logs/download/{dataset}.tsv"
     wildcard_constraints:
-        dataset=one_of(set(config["data"]) - set(rendered(config)) - set(composed(config))),
+        dataset=one_of(set(config["data"]) - set(drawn(config))),
     conda:
         "../../environment.yml"
     resources:
@@ -84,11 +84,13 @@ rule preprocess:
         "logs/preprocess/{dataset}.log",
     benchmark:
         "logs/preprocess/{dataset}.tsv"
+    priority: 3
     conda:
         "../../environment.yml"
-    threads: machine.cores()
+    # What is drawn here takes seconds; a claim on the whole machine would keep it waiting for other data sets' long jobs.
+    threads: lambda wildcards: THREADS if wildcards.dataset in drawn(config) else machine.cores()
     resources:
-        cpu_percent=machine.percent(machine.cores()),
+        cpu_percent=lambda wildcards: SHARE if wildcards.dataset in drawn(config) else machine.percent(machine.cores()),
     params:
         entries=needs("data.{dataset}.source", *blocks("images")),
     shell:

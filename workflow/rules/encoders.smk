@@ -11,6 +11,7 @@ rule vocabulary:
         "logs/vocabulary/{dataset}.log",
     benchmark:
         "logs/vocabulary/{dataset}.tsv"
+    priority: 3
     conda:
         "../../environment.yml"
     resources:
@@ -35,7 +36,7 @@ rule damsm:
         "logs/damsm/{dataset}.log",
     benchmark:
         "logs/damsm/{dataset}.tsv"
-    priority: 1
+    priority: 3  # the longest way to a table begins here
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -88,7 +89,7 @@ rule vgg:
         "logs/vgg/{dataset}.log",
     benchmark:
         "logs/vgg/{dataset}.tsv"
-    priority: 1
+    priority: 2
     conda:
         "../../environment.yml"
     threads: THREADS

@@ -19,7 +19,7 @@ rule train:
         "logs/train/{dataset}-{run}-{seed}.tsv"
     wildcard_constraints:
         run=one_of(set(config["runs"]) - set(sharing(config))),
-    priority: 1
+    priority: 1  # after what a training needs, of the same data set and of others
     conda:
         "../../environment.yml"
     threads: lambda wildcards: THREADS * processes(wildcards)

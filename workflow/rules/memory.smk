@@ -12,7 +12,7 @@ rule features:
         "logs/features/{dataset}.log",
     benchmark:
         "logs/features/{dataset}.tsv"
-    priority: 1
+    priority: 2
     conda:
         "../../environment.yml"
     threads: THREADS
@@ -41,7 +41,7 @@ rule bank:
         "logs/bank/{dataset}.log",
     benchmark:
         "logs/bank/{dataset}.tsv"
-    priority: 1
+    priority: 2
     conda:
         "../../environment.yml"
     threads: THREADS
