@@ -34,8 +34,9 @@ from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.gan.arithmetic import Arithmetic
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine
 from memgan.gan.generator import Generator, Inputs
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm, Features

@@ -18,8 +18,9 @@ from memgan.encoders.image import ImageEncoder
 from memgan.encoders.matching import Wrong
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine
 from memgan.gan.generator import Inputs
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader, Texts
 from memgan.params.gan import Pooling
 from tests.factory import damsm_block, gan_block, images_block, train_block
@@ -77,8 +78,8 @@ def stepped(step: int = 0, gan: dict[str, Any] | None = None, pooling: Pooling =
     labels = torch.tensor([0, 1, 1, 2]).repeat_interleave(turns)
     batch = Batch(images, rows, captions, labels, torch.zeros(len(rows), dtype=torch.bool))
     before, given, draw = copy.deepcopy((engine.generator, engine.discriminators)), [], engine.inputs
-    wrong, contradict = [], engine._wrong
-    engine._wrong = lambda *told: wrong.append(contradict(*told)) or wrong[-1]
+    wrong, contradict = [], engine.encoder_losses.wrong
+    engine.encoder_losses.wrong = lambda *told: wrong.append(contradict(*told)) or wrong[-1]
     engine.inputs = lambda texts, *others: given.append((texts, draw(texts, *others))) or given[-1][1]
     terms = engine.step(batch, torch.rand(len(rows), C, 4, 4), step)
     assert len(given) == turns
@@ -225,7 +226,7 @@ def test_with_foils_it_descends_them_too() -> None:
     assert done.terms["damsm"] == pytest.approx(matching.item(), abs=BOUND)
     without = eq_14(*done.engine.image_encoder(done.generator(done.inputs).images[-1]), done.texts, done.batch.labels)
     assert matching.item() > without.item() + 0.5
-    others = done.engine._wrong(CAPTIONS, 1)
+    others = done.engine.encoder_losses.wrong(CAPTIONS, 1)
     assert not torch.equal(others.sentences, wrong.sentences)
 
 

@@ -13,8 +13,9 @@ from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine
 from memgan.gan.processes import backend
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from tests.factory import damsm_block, gan_block, images_block, train_block
 

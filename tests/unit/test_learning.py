@@ -20,7 +20,8 @@ from memgan.encoders.feature_network import FeatureNetwork
 from memgan.encoders.matching import sentence_scores, word_scores
 from memgan.encoders.text import mask_of
 from memgan.encoders.vocabulary import Vocabulary, count_words
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine
+from memgan.gan.recipe import Recipe
 from memgan.gan.sample import draw
 from memgan.gan.texts import TextReader
 from memgan.params.data import World

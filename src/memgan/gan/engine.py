@@ -5,53 +5,39 @@ Nothing random outlives a step: noise is drawn anew from (seed, step), so that a
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from memgan.artifacts import seed_of
 from memgan.data.loader import Batch
 from memgan.encoders.foils import Foils
 from memgan.encoders.image import ImageEncoder
-from memgan.encoders.matching import Wrong, damsm_loss
 from memgan.errors import InputError
 from memgan.gan.arithmetic import Arithmetic, widened
-from memgan.gan.augment import Chance, augment, translate
+from memgan.gan.augment import Chance, augment
 from memgan.gan.blocks import initialise
 from memgan.gan.discriminator import Discriminator
+from memgan.gan.encoder_losses import EncoderLosses
 from memgan.gan.generator import Generator, Inputs, Outputs
-from memgan.gan.losses import discriminator_loss, diversity_loss, generator_loss, kl_divergence, r1_penalty
+from memgan.gan.losses import discriminator_loss, generator_loss, kl_divergence, r1_penalty
 from memgan.gan.processes import Processes
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader, Texts
 from memgan.gan.whitening import Whitening
-from memgan.params.data import Images
-from memgan.params.encoders import Damsm
-from memgan.params.gan import Gan, Pooling, Train
-
-JITTER = 2  # pixels that the images of the DAMSM loss are shifted by at most, with `train.damsm_jitter`
-
-
-class Recipe(NamedTuple):
-    """The blocks that a training follows."""
-
-    gan: Gan
-    train: Train
-    images: Images
-    damsm: Damsm
-    pooling: Pooling
-    seed: int
+from memgan.params.gan import Train
 
 
 class Engine:
-    """Networks, optimisers and the step. `reader` and `image_encoder` are frozen; `channels` is C of v.
+    """Networks, optimisers and the step.
 
-    `steps` is how many the whole training has, for `train.cooldown`; 0 if the rates stay. `foils` make the wrong captions that
-    `train.damsm_foils` asks for. `norms` are the last step's gradient norms by network. With several `processes`, a step's images
-    and v are this one's share. All runs where `image_encoder` is.
+    `reader` and `image_encoder` are frozen, `foils` are for EncoderLosses, `channels` is C of v. `steps` is how many the whole
+    training has, for `train.cooldown`; 0 if the rates stay. `norms` are the last step's gradient norms by network. With several
+    `processes`, a step's images and v are this one's share. All runs where `image_encoder` is.
     """
 
     def __init__(
@@ -64,10 +50,10 @@ class Engine:
         steps: int = 0,
         foils: Foils | None = None,
     ):
-        self.recipe, self.reader, self.image_encoder, self.steps, self.foils = recipe, reader, image_encoder, steps, foils
-        self.matching = recipe.damsm.model_copy(update={"gamma3": recipe.train.damsm_gamma3})
+        self.recipe, self.reader, self.image_encoder, self.steps = recipe, reader, image_encoder, steps
         self.device = next(image_encoder.parameters()).device
         self.processes, self.arithmetic = processes or Processes(), Arithmetic(recipe.train, self.device.type)
+        self.encoder_losses = EncoderLosses(recipe, reader, image_encoder, foils, self.arithmetic, self.processes)
         gan, train, dimension = recipe.gan, recipe.train, recipe.damsm.dimension
         self.generator = Generator(gan, recipe.images, dimension, channels)
         self.discriminators = nn.ModuleList(Discriminator(side, gan, recipe.pooling, dimension) for side in self.generator.sides)
@@ -135,6 +121,13 @@ class Engine:
         drawn = [torch.randn(count, numbers, generator=rng) for numbers in (self.recipe.gan.z, self.recipe.gan.condition)]
         return [self.processes.share(each).to(self.device) for each in drawn]
 
+    def _redrawn(self, inputs: Inputs, count: int, rng: torch.Generator) -> Tensor:
+        """The last stage's images of this process' share of `count` captions, with other noise."""
+        noise, jitter = self._noise(count, rng)
+        with self.arithmetic.cast():
+            made = self._draw(inputs._replace(noise=noise, jitter=jitter))
+        return widened(made.images[-1])
+
     def _shown(self, images: Tensor, rng: torch.Generator) -> Tensor:
         if self.recipe.train.augment == "none":
             return images
@@ -174,7 +167,8 @@ class Engine:
             adversarial = generator_loss(*logits)
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
-        for name, weight, loss in self._encoded(batch, inputs, made, texts, rng, step):
+        others = partial(self._redrawn, inputs, len(batch.captions))
+        for name, weight, loss in self.encoder_losses.of(batch, texts, made.images, others, rng, step):
             terms[name] = loss.item()
             total = total + weight * loss
         terms = self._descend("g", self.optimisers[0], total, terms, step)
@@ -194,64 +188,6 @@ class Engine:
             refuse_infinite("gradient of", {name: self.norms[name]}, step)
         self.arithmetic.update(optimiser)
         return terms
-
-    def _wrong(self, captions: list[str], step: int) -> Wrong | None:
-        """Foils of the captions, the same in all processes; None without `train.damsm_foils`."""
-        if not self.recipe.train.damsm_foils:
-            return None
-        assert self.foils, "`train.damsm_foils` asks for foils, and the engine was made without"
-        rng = np.random.default_rng(seed_of(self.recipe.seed, "foils", step))
-        foils, there = self.foils.of_each(captions, self.recipe.train.damsm_foils, rng)
-        texts = self.reader(foils, rng)
-        return Wrong.of(texts.words, texts.sentence, texts.mask, torch.from_numpy(there).to(self.device))
-
-    def _encoded(
-        self, batch: Batch, inputs: Inputs, made: Outputs, texts: Texts, rng: torch.Generator, step: int
-    ) -> Iterator[tuple[str, float, Tensor]]:
-        """Losses of what the image encoder sees of the generator's images: name, weight, loss of each that has a weight."""
-        train = self.recipe.train
-        if not train.damsm_weight and not train.diversity_weight:
-            return
-        size, last = self.recipe.images.size, made.images[-1:]
-        chosen = last if train.damsm_stages == "last" else [interpolate(i, size) for i in made.images]
-        seen = [self._seen(images, rng) for images in chosen]
-        if train.damsm_weight:
-            wrong = self._wrong(batch.captions, step)
-            yield "damsm", train.damsm_weight, self._matching(seen, texts, batch.labels, wrong)
-        if train.diversity_weight:
-            yield "diversity", train.diversity_weight, self._diversity(seen[-1][1], inputs, len(batch.captions), step)
-
-    def _seen(self, images: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What the image encoder finds in this process' images: regions and the whole."""
-        images = self._jittered(images, rng)
-        with self.arithmetic.cast():
-            regions, whole = self.image_encoder(images)
-        return widened(regions), widened(whole)
-
-    def _matching(self, seen: list[tuple[Tensor, Tensor]], texts: Texts, labels: Tensor, wrong: Wrong | None) -> Tensor:
-        """L_DAMSM of the last stage's images, or summed over all stages', enlarged to the last size."""
-        heard, gathered = (texts.words, texts.sentence), self.processes.gathered
-        each = [(gathered(regions), gathered(whole)) for regions, whole in seen]
-        return torch.stack([damsm_loss(found, heard, texts.mask, labels, self.matching, wrong) for found in each]).sum()
-
-    def _diversity(self, whole: Tensor, inputs: Inputs, count: int, step: int) -> Tensor:
-        """How alike the images are to others of the same captions and v, whose noise is drawn anew; no gradient flows to those."""
-        rng = torch.Generator().manual_seed(seed_of(self.recipe.seed, "other", step))
-        noise, jitter = self._noise(count, rng)
-        with torch.no_grad():
-            with self.arithmetic.cast():
-                made = self._draw(inputs._replace(noise=noise, jitter=jitter))
-            _, other = self._seen(widened(made.images[-1]), rng)
-        return diversity_loss(whole, other)
-
-    def _jittered(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """What the encoder of the DAMSM loss sees of images, by `train.damsm_jitter`."""
-        if not (spread := self.recipe.train.damsm_jitter):
-            return images
-        count = len(images) * self.processes.size
-        chance = Chance(rng, count, self.processes.part(count))
-        noise = self.processes.share(torch.randn((count, *images.shape[1:]), generator=rng)).to(images)
-        return translate(images, chance, JITTER / images.shape[-1]) + spread * noise
 
     @torch.no_grad()
     def _average(self) -> None:

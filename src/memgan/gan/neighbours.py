@@ -10,7 +10,7 @@ from memgan.data.loader import Batch
 from memgan.data.shards import ImageFolder
 from memgan.device import beside
 from memgan.encoders.feature_network import FeatureNetwork
-from memgan.gan.engine import Recipe
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from memgan.memory.bank import MemoryBank
 from memgan.memory.features import FeatureStore

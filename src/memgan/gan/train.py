@@ -27,10 +27,11 @@ from memgan.encoders.foils import Foils
 from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine
 from memgan.gan.live import ROOT, Clock, Curves
 from memgan.gan.neighbours import Neighbours
 from memgan.gan.processes import listening, start
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from memgan.gan.watch import Showcase, Watch
 from memgan.memory.features import FeatureStore

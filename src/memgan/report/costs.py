@@ -35,10 +35,11 @@ def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool =
 
     Backward is twice forward: once for the weights, once for the layer's input. The generator: forward and backward, and forward
     alone in every turn of the discriminators but the last. Each discriminator, in each turn: forward and backward on real and on
-    fake images, and the gradient penalty, every `r1_interval` turns, about three times its forward pass; then forward and, for the
-    images only, backward in the generator's turn. DAMSM's image encoder is frozen: forward, and backward for the images, of the
-    last stage or of all. The diversity loss draws once more and has the encoder look at it. The text encoder: forward in each turn,
-    and for the foils; so the network of v where it is asked `online`, which retrieved neighbours need not.
+    fake images, and the gradient penalty, every `r1_interval` turns, about three times its forward pass; then forward and, for
+    the images only, backward in the generator's turn. DAMSM's image encoder is frozen: forward, and backward for the images, of
+    the last stage or, for L_DAMSM only, of all. The diversity loss draws once more and has the encoder look at it. The text
+    encoder: forward in each turn, and for the foils; so the network of v where it is asked `online`, which retrieved neighbours
+    need not.
     """
     turns = train.d_steps
     discriminators = [count for name, count in networks.items() if name.startswith("discriminator")]
@@ -54,7 +55,7 @@ def stages_matched(train: Train, stages: int) -> int:
     """How many stages' images DAMSM's image encoder sees in a step, of those that are trained."""
     if not train.damsm_weight and not train.diversity_weight:
         return 0
-    return stages if train.damsm_stages == "all" else 1
+    return stages if train.damsm_weight and train.damsm_stages == "all" else 1
 
 
 def training_memory(settings: Settings) -> dict[str, int]:

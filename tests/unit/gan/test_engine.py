@@ -13,7 +13,8 @@ from memgan.encoders.image import ImageEncoder
 from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
-from memgan.gan.engine import Engine, Recipe, refuse_infinite
+from memgan.gan.engine import Engine, refuse_infinite
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from memgan.gan.train import table
 from tests.factory import damsm_block, gan_block, images_block, train_block

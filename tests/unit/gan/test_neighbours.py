@@ -11,8 +11,8 @@ from memgan.device import beside
 from memgan.encoders.feature_network import FeatureNetwork, load_vgg
 from memgan.encoders.matched import load_damsm
 from memgan.encoders.vocabulary import Vocabulary
-from memgan.gan.engine import Recipe
 from memgan.gan.neighbours import Neighbours
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from memgan.memory.features import FeatureStore
 from memgan.params.load import read_yaml

@@ -17,8 +17,9 @@ from memgan.encoders.text import TextEncoder
 from memgan.encoders.vocabulary import Vocabulary
 from memgan.errors import InputError
 from memgan.gan.blocks import UpConv3x3
-from memgan.gan.engine import Engine, Recipe
+from memgan.gan.engine import Engine
 from memgan.gan.generator import Generator
+from memgan.gan.recipe import Recipe
 from memgan.gan.texts import TextReader
 from memgan.params.data import Archive
 from memgan.params.encoders import Features
@@ -190,6 +191,8 @@ def test_a_training_step_by_hand():
     diverse = train_block(r1_gamma=0.0, damsm_weight=1.0, diversity_weight=0.5)
     assert costs.step_multiply_adds(networks, diverse) == 3 * 100 + 8 * 30 + 2 * 7 + 1 + 100 + 7
     diverse = train_block(r1_gamma=0.0, damsm_weight=0.0, diversity_weight=0.5)  # the encoder sees both, and learns from one
+    assert costs.step_multiply_adds(networks, diverse) == 3 * 100 + 8 * 30 + 2 * 7 + 1 + 100 + 7
+    diverse = train_block(r1_gamma=0.0, damsm_weight=0.0, diversity_weight=0.5, damsm_stages="all")  # it looks at the last alone
     assert costs.step_multiply_adds(networks, diverse) == 3 * 100 + 8 * 30 + 2 * 7 + 1 + 100 + 7
     own = train_block(r1_gamma=0.0, damsm_weight=0.0, neighbours="own")
     assert costs.step_multiply_adds(networks | {"network of v": 9}, own, online=True) == 3 * 100 + 8 * 30 + 1 + 9
