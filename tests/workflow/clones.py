@@ -22,6 +22,7 @@ TABLE = "results/table1.csv"
 ONE_WORLD = ("datasets: [birdworld, sceneworld]", "datasets: [birdworld]")
 STAND_IN = Path(__file__).with_name("stand_in.py")
 STAND_IN_STATE = "results/birdworld/ours/0/state/*[0-9a-f]"  # is there while the stand-in for training is at work
+LEFT_BY_RUNS = ("dvc.lock", "ablations", "results")  # what a user's own runs have recorded, committed or not
 STRANGE = ("DVC_", "MEMGAN_", "PYTEST_", "PYTHON")  # variables that a user's shell does not have
 IMPORTS = {
     "memory.features": "encoders.vgg",
@@ -135,8 +136,11 @@ class Clone:
 
 
 def make(path: Path, *edits: tuple[str, str], stand_ins: bool = False, nano: bool = True) -> Clone:
-    """A clone of the working tree in the nano configuration, changed by `edits` (old, new), derived anew and committed."""
-    listing = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    """A clone of the working tree in the nano configuration, changed by `edits` (old, new), derived anew and committed.
+
+    Nothing is made or recorded in it yet, whatever was made in the working tree.
+    """
+    listing = ["git", "ls-files", "-co", "--exclude-standard", "-z", "--", ".", *(f":!{name}" for name in LEFT_BY_RUNS)]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
