@@ -27,8 +27,10 @@ PANELS = {  # title -> which columns of the curves
     "discriminators": r"d\d+",
     "R1 penalty (before its weight)": r"r1_\d+",
     "DAMSM and KL": r"damsm|kl",
+    "diversity": r"diversity",
 }
-NAMES = {"damsm": "DAMSM", "kl": "KL"}
+OPTIONAL = "diversity"  # a panel that is left out where nothing belongs into it; the others say so
+NAMES = {"damsm": "DAMSM", "kl": "KL", "diversity": "diversity"}
 LOGARITHMIC = ("R1", "DAMSM")  # kinds whose terms lie orders of magnitude apart
 WINDOW = 9  # points of the running mean, fewer where there are few
 
@@ -69,10 +71,12 @@ def retrieved(images: Path, samples: list[Path], size: int) -> Neighbour:
 def curves_figure(path: Path) -> Figure:
     """Losses over the steps, one panel a kind, raw and as a running mean. Raises InputError if the file holds no curves."""
     table = read_curves(path)
-    figure, axes = plt.subplots(len(PANELS), figsize=(COLUMN, 6.0), layout="constrained", sharex=True)
-    for axis, (title, pattern) in zip(axes, PANELS.items(), strict=True):
+    panels = {title: [name for name in table.columns if re.fullmatch(pattern, name)] for title, pattern in PANELS.items()}
+    panels = {title: names for title, names in panels.items() if names or title != OPTIONAL}
+    figure, axes = plt.subplots(len(panels), figsize=(COLUMN, 1.5 * len(panels)), layout="constrained", sharex=True)
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
-        for name in [column for column in table.columns if re.fullmatch(pattern, column)]:
+        for name in names:
             points = table[["step", name]].dropna()
             (line,) = axis.plot(points["step"], points[name], alpha=0.25, linewidth=0.6)
             window = min(WINDOW, 1 + len(points) // 40)

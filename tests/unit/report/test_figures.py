@@ -1,6 +1,7 @@
 """Figures: what is shown, and that the same inputs give the same bytes."""
 
 import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -9,12 +10,14 @@ import pytest
 from matplotlib.text import Text
 
 from memgan.errors import InputError
+from memgan.gan.train import table
 from memgan.metrics.diversity import copy_check, histogram
 from memgan.metrics.samples import Samples
 from memgan.report import figures, style
 from memgan.report.pictures import COUNT, LETTERS, LINES, SHOWN, diversity_figure, samples_figure, shortened, spread
 from memgan.report.style import styled
 from tests.scoring import World
+from tests.unit.gan.test_engine import engine, run
 
 CURVES = "step,d0,r1_0,d1,r1_1,kl,g0,g1,damsm\n" + "".join(
     f"{i},{1 + i / 50},{0.1 if i % 4 == 0 else ''},1,{0.2 if i % 4 == 0 else ''},0.05,2,{3 - i / 50},4\n" for i in range(40)
@@ -135,11 +138,30 @@ def test_curves_show_each_stage_and_an_untrained_run_says_so(tmp_path: Path) -> 
     path.write_text(CURVES)
     figure = figures.curves_figure(path)
     names = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in figure.axes]
-    assert names == [["stage 1", "stage 2"], ["stage 1", "stage 2"], ["stage 1", "stage 2"], ["KL", "DAMSM"]]
+    assert names == [
+        ["stage 1", "stage 2"],
+        ["stage 1", "stage 2"],
+        ["stage 1", "stage 2"],
+        ["KL", "DAMSM"],
+    ]  # no panel for a diversity loss that is not in use
     plt.close(figure)
     path.write_text("step\n")
     figure = figures.curves_figure(path)
     assert {text.get_text() for axis in figure.axes for text in axis.texts} == {"no step was trained"}
+    plt.close(figure)
+
+
+def test_every_loss_of_a_step_is_drawn(tmp_path: Path) -> None:
+    subject = engine(train={"damsm_weight": 1.0, "diversity_weight": 0.5, "r1_gamma": 1.0, "r1_interval": 2})
+    path = tmp_path / "curves.csv"
+    path.write_text(table([{"step": step, **terms} for step, terms in enumerate(run(subject, 0, 3))]))
+    drawn = {
+        name: text for name in figures.read_curves(path).columns for text in figures.PANELS.values() if re.fullmatch(text, name)
+    }
+    assert drawn.keys() == set(figures.read_curves(path).columns) - {"step"}
+    figure = figures.curves_figure(path)
+    assert [axis.get_title() for axis in figure.axes] == list(figures.PANELS)
+    assert [text.get_text() for text in figure.axes[-1].get_legend().get_texts()] == ["diversity"]
     plt.close(figure)
 
 
