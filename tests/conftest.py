@@ -1,11 +1,13 @@
-"""What all tests share: which are left out here, and why."""
+"""What all tests share: which are left out here, and why; float64 for those that ask for it."""
 
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import settings
 
@@ -40,6 +42,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         leave_out(config, items, "mounts", "tests of a full disk left out: this user may not mount a file system")
     if not program():
         leave_out(config, items, "browser", "tests of the report left out: there is no Chromium here")
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Everything in float64: networks, noise, losses."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, reason: str) -> None:

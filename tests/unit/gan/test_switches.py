@@ -22,11 +22,7 @@ SMALL = {"ngf": 4, "ndf": 2, "acm_width": 6, "z": 10, "condition": 8}
 CONTENT = 3  # channels of the image
 
 
-@pytest.fixture(autouse=True)
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def generator(size: int = 32, **changes: Any) -> Generator:

@@ -138,12 +138,8 @@ def test_curves_show_each_stage_and_an_untrained_run_says_so(tmp_path: Path) -> 
     path.write_text(CURVES)
     figure = figures.curves_figure(path)
     names = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in figure.axes]
-    assert names == [
-        ["stage 1", "stage 2"],
-        ["stage 1", "stage 2"],
-        ["stage 1", "stage 2"],
-        ["KL", "DAMSM"],
-    ]  # no panel for a diversity loss that is not in use
+    stages = ["stage 1", "stage 2"]
+    assert names == [stages, stages, stages, ["KL", "DAMSM"]]  # and no panel for diversity, which is not in use
     plt.close(figure)
     path.write_text("step\n")
     figure = figures.curves_figure(path)
@@ -155,10 +151,8 @@ def test_every_loss_of_a_step_is_drawn(tmp_path: Path) -> None:
     subject = engine(train={"damsm_weight": 1.0, "diversity_weight": 0.5, "r1_gamma": 1.0, "r1_interval": 2})
     path = tmp_path / "curves.csv"
     path.write_text(table([{"step": step, **terms} for step, terms in enumerate(run(subject, 0, 3))]))
-    drawn = {
-        name: text for name in figures.read_curves(path).columns for text in figures.PANELS.values() if re.fullmatch(text, name)
-    }
-    assert drawn.keys() == set(figures.read_curves(path).columns) - {"step"}
+    names = set(figures.read_curves(path).columns) - {"step"}
+    assert all(any(re.fullmatch(pattern, name) for pattern in figures.PANELS.values()) for name in names)
     figure = figures.curves_figure(path)
     assert [axis.get_title() for axis in figure.axes] == list(figures.PANELS)
     assert [text.get_text() for text in figure.axes[-1].get_legend().get_texts()] == ["diversity"]
