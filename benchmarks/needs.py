@@ -34,15 +34,20 @@ def with_gradients(needed: Needed, name: str, found: list[tuple[nn.Module, float
 def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
     """One step without R1: G forward and back; each D on real and on fake images, forward and back, as often as it has a turn, for
     all of which but one G goes forward alone; each D and the image encoder on fake images for G, forward and back without gradients
-    of weights; the matching of words with regions; for the diversity loss, G and the image encoder forward alone once more."""
+    of weights; the matching of words with regions; for the diversity loss, the image encoder forward alone once more, and G but for
+    what v alone tells it."""
     train = engine.recipe.train
-    turns, wrong, alone = train.d_steps, train.wrong_caption, train.d_steps - 1 + (train.diversity_weight > 0)
+    turns, wrong = train.d_steps, train.wrong_caption
     needed, batch, v = Needed(), batch.every(0, turns), v[::turns]
     texts = engine.reader(batch.captions)
     with layers_of(engine.generator) as found:
         made = engine.generator(engine.inputs(texts, v, torch.Generator().manual_seed(0)))
     with_gradients(needed, "generator", found)
-    needed.add("generator: forward", alone * sum(gflop for _, gflop, _ in found))
+    needed.add("generator: forward", (turns - 1) * sum(gflop for _, gflop, _ in found))
+    if train.diversity_weight > 0:
+        with layers_of(engine.generator) as of_v:
+            engine.generator.look(v)
+        needed.add("generator: forward", sum(gflop for _, gflop, _ in found) - sum(gflop for _, gflop, _ in of_v))
     for stage, (network, fake) in enumerate(zip(engine.discriminators, made.images, strict=True), 1):
         for name, images, captions in (
             (f"D{stage} on real", fake.detach(), 1 + wrong),
@@ -59,15 +64,21 @@ def needs_of_training(engine: Engine, batch: Batch, v: Tensor) -> Needed:
             for _ in range(turns if trained else 1):
                 with_gradients(needed, name, found, weights=trained)
                 needed.add(f"{name}: joint block", (3 if trained else 2) * shared + (2 if trained else 1) * captions * sentence)
+    needs_of_encoder_losses(needed, engine, made.images[-1], texts.words)
+    return needed
+
+
+def needs_of_encoder_losses(needed: Needed, engine: Engine, images: Tensor, words: Tensor) -> None:
+    """Adds what the image encoder and the matching need for G's `images`, of captions with these `words`."""
+    train = engine.recipe.train
     with layers_of(engine.image_encoder) as found:
-        regions, _ = engine.image_encoder(made.images[-1])
+        regions, _ = engine.image_encoder(images)
     if train.damsm_weight > 0 or train.diversity_weight > 0:
         with_gradients(needed, "image encoder for G", found, weights=False)
     if train.damsm_weight > 0:
-        needed.add("words with regions", words_with_regions(regions, texts.words, train.damsm_foils, trained=False))
+        needed.add("words with regions", words_with_regions(regions, words, train.damsm_foils, trained=False))
     if train.diversity_weight > 0:
         needed.add("image encoder: forward", sum(gflop for _, gflop, _ in found))
-    return needed
 
 
 def joint(network: Discriminator, batch: int, dimension: int) -> tuple[float, float]:

@@ -43,7 +43,7 @@ def test_acm_is_h_times_w_of_v_plus_b_of_v(
     acm = ACM(channels, feature, inner, one).to(dtype)
     w = weights_of(acm)
     assert set(w) == {"inner.weight", "scale.weight", "shift.weight"}
-    got = acm(torch.tensor(hidden, dtype=dtype), torch.tensor(v, dtype=dtype)).detach().double().numpy()
+    got = acm(torch.tensor(v, dtype=dtype)).of(torch.tensor(hidden, dtype=dtype)).detach().double().numpy()
     seen = conv(v, w["inner.weight"])
     want = hidden * (conv(seen, w["scale.weight"]) + one) + conv(seen, w["shift.weight"])
     assert np.abs(got - want).max() < bound

@@ -4,7 +4,7 @@ All are the lineage's (StackGAN++, AttnGAN, ManiGAN `model.py`): 3x3 convolution
 units. Tensors are N x C x H x W.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +86,17 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
+class Affine(NamedTuple):
+    """W(v) and b(v), B x channels x H x W: what an image feature makes of a hidden map, whatever caption and noise that is of."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def of(self, hidden: Tensor) -> Tensor:
+        """hidden: B x channels x H x W. Returns h * W(v) + b(v)."""
+        return hidden * self.scale + self.shift
+
+
 class ACM(nn.Module):
     """Text-image affine combination module: h * W(v) + b(v) (ManiGAN, eq. 1; the paper's section 4.1).
 
@@ -103,11 +114,10 @@ class ACM(nn.Module):
         self.scale = conv3x3(inner, channels)
         self.shift = conv3x3(inner, channels)
 
-    def forward(self, hidden: Tensor, feature: Tensor) -> Tensor:
-        """hidden: B x channels x H x W; feature: B x feature x H x W."""
+    def forward(self, feature: Tensor) -> Affine:
+        """feature: B x feature x H x W."""
         inner = self.inner(feature)
-        scale = self.scale(inner) + 1 if self.one else self.scale(inner)
-        return hidden * scale + self.shift(inner)
+        return Affine(self.scale(inner) + 1 if self.one else self.scale(inner), self.shift(inner))
 
 
 def down_block(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:

@@ -5,7 +5,7 @@ Nothing random outlives a step: noise is drawn anew from (seed, step), so that a
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from memgan.encoders.image import ImageEncoder
 from memgan.errors import InputError
 from memgan.gan.arithmetic import Arithmetic, widened
 from memgan.gan.augment import Chance, augment
-from memgan.gan.blocks import initialise
+from memgan.gan.blocks import Affine, initialise
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.encoder_losses import EncoderLosses
 from memgan.gan.generator import Generator, Inputs, Outputs
@@ -64,7 +64,7 @@ class Engine:
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.optimisers = [adam(self.generator, train.lr_g, train), *(adam(d, train.lr_d, train) for d in self.discriminators)]
         self.norms: dict[str, float] = {}
-        self._draw = self.arithmetic.fast(self.generator)
+        self._look, self._draw = self.arithmetic.fast(self.generator.look), self.arithmetic.fast(self.generator)
         self._judges = [self.arithmetic.fast(judged) for _ in self.discriminators]
 
     def whiten(self, captions: Sequence[str], block: int = 1000) -> None:
@@ -92,13 +92,16 @@ class Engine:
             shown = batch.every(turn, turns).on(self.device)
             texts = self.reader(shown.captions, order)
             inputs = self.inputs(texts, feature[turn::turns], rng)
-            with self.arithmetic.cast(), torch.set_grad_enabled(turn == turns - 1):
-                made = self._draw(inputs)
+            last = turn == turns - 1
+            with self.arithmetic.cast(), torch.set_grad_enabled(last):
+                affines = self._look(inputs.feature) if last and self.recipe.train.diversity_weight else None
+                made = self._draw(inputs, affines)
             made = Outputs([widened(images) for images in made.images], widened(made.mean), widened(made.log_variance))
             told = self.generator.sentence(texts.sentence)
             for stage in range(len(self.discriminators)):
                 terms |= self._train_discriminator(stage, shown.images[stage], made.images[stage], told, rng, step * turns + turn)
-        terms |= self._train_generator(shown, inputs, made, texts, told, rng, step)
+        redrawn = partial(self._redrawn, inputs, affines, len(shown.captions))
+        terms |= self._train_generator(shown, made, redrawn, texts, told, rng, step)
         self._average()
         return terms
 
@@ -121,11 +124,11 @@ class Engine:
         drawn = [torch.randn(count, numbers, generator=rng) for numbers in (self.recipe.gan.z, self.recipe.gan.condition)]
         return [self.processes.share(each).to(self.device) for each in drawn]
 
-    def _redrawn(self, inputs: Inputs, count: int, rng: torch.Generator) -> Tensor:
-        """The last stage's images of this process' share of `count` captions, with other noise."""
+    def _redrawn(self, inputs: Inputs, affines: list[Affine | None], count: int, rng: torch.Generator) -> Tensor:
+        """The last stage's images of this process' share of `count` captions, with other noise; `affines` are those of their v."""
         noise, jitter = self._noise(count, rng)
         with self.arithmetic.cast():
-            made = self._draw(inputs._replace(noise=noise, jitter=jitter))
+            made = self._draw(inputs._replace(noise=noise, jitter=jitter), affines)
         return widened(made.images[-1])
 
     def _shown(self, images: Tensor, rng: torch.Generator) -> Tensor:
@@ -155,7 +158,14 @@ class Engine:
         return self._descend(f"d{stage}", self.optimisers[1 + stage], loss, terms, step)
 
     def _train_generator(
-        self, batch: Batch, inputs: Inputs, made: Outputs, texts: Texts, told: Tensor, rng: torch.Generator, step: int
+        self,
+        batch: Batch,
+        made: Outputs,
+        redrawn: Callable[[torch.Generator], Tensor],
+        texts: Texts,
+        told: Tensor,
+        rng: torch.Generator,
+        step: int,
     ) -> dict[str, float]:
         train, sentence = self.recipe.train, self.processes.share(told)
         self.discriminators.requires_grad_(False)  # no weight gradients that nobody needs
@@ -167,8 +177,7 @@ class Engine:
             adversarial = generator_loss(*logits)
             terms[f"g{stage}"] = adversarial.item()
             total = total + adversarial
-        others = partial(self._redrawn, inputs, len(batch.captions))
-        for name, weight, loss in self.encoder_losses.of(batch, texts, made.images, others, rng, step):
+        for name, weight, loss in self.encoder_losses.of(batch, texts, made.images, redrawn, rng, step):
             terms[name] = loss.item()
             total = total + weight * loss
         terms = self._descend("g", self.optimisers[0], total, terms, step)

@@ -1,6 +1,6 @@
 """The generator: caption, noise and an image feature in, one image a stage out (SPEC 5; the paper's section 4.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from memgan.artifacts import load_tensors
 from memgan.device import placed
 from memgan.errors import InputError
-from memgan.gan.blocks import ACM, ResidualBlock, UpBlock, conv3x3
+from memgan.gan.blocks import ACM, Affine, ResidualBlock, UpBlock, conv3x3
 from memgan.gan.whitening import Whitening
+from memgan.gan.wide_linear import WideLinear
 from memgan.params.data import Images
 from memgan.params.gan import Gan
 
@@ -60,7 +61,7 @@ class FirstStage(nn.Module):
         ups = (side // 4).bit_length() - 1
         widths = [round(gan.ngf * 16 ** (1 - k / ups)) for k in range(ups + 1)]
         self.width = widths[0]
-        self.linear = nn.Linear(inputs, self.width * 4 * 4 * 2, bias=False)
+        self.linear = WideLinear(inputs, self.width * 4 * 4 * 2)
         self.norm = nn.BatchNorm1d(self.width * 4 * 4 * 2)
         self.ups = nn.Sequential(*(UpBlock(a, b, gan.norm) for a, b in pairwise(widths)))
 
@@ -85,10 +86,10 @@ class NextStage(nn.Module):
         self.residuals = nn.Sequential(*(ResidualBlock(gan.ngf, gan.norm) for _ in range(gan.residual_blocks)))
         self.up = UpBlock(gan.ngf, gan.ngf, gan.norm)
 
-    def forward(self, hidden: Tensor, feature: Tensor | None) -> Tensor:
-        """hidden: B x ngf x p x p; feature: the image feature at the same size, if it is used."""
-        if self.acm is not None:
-            hidden = self.acm(hidden, feature)
+    def forward(self, hidden: Tensor, affine: Affine | None) -> Tensor:
+        """hidden: B x ngf x p x p; affine: the ACM's, if the image feature is used."""
+        if affine is not None:
+            hidden = affine.of(hidden)
         return self.up(self.residuals(hidden))
 
 
@@ -100,10 +101,10 @@ class Head(nn.Module):
         self.acm = combination(gan) if gan.image_features else None
         self.rgb = conv3x3(gan.ngf, 3)
 
-    def forward(self, hidden: Tensor, feature: Tensor | None) -> Tensor:
-        """hidden: B x ngf x p x p; feature: the image feature at the same size, if it is used."""
-        if self.acm is not None:
-            hidden = self.acm(hidden, feature)
+    def forward(self, hidden: Tensor, affine: Affine | None) -> Tensor:
+        """hidden: B x ngf x p x p; affine: the ACM's, if the image feature is used."""
+        if affine is not None:
+            hidden = affine.of(hidden)
         return torch.tanh(self.rgb(hidden))
 
 
@@ -147,21 +148,39 @@ class Generator(nn.Module):
         self.heads = nn.ModuleList(Head(gan) for _ in self.sides)
         self.branch = FeatureBranch(channels, images.feature_side, self.sides, gan) if gan.image_features else None
 
-    def forward(self, inputs: Inputs) -> Outputs:
-        """One image a stage for each of the B inputs."""
+    def forward(self, inputs: Inputs, affines: Iterable[Affine | None] | None = None) -> Outputs:
+        """One image a stage for each of the B inputs. `affines` are those of the feature, if it has been looked at before."""
         condition, mean, log_variance = self.augmentation(self.sentence(inputs.sentence), inputs.jitter)
         parts = [condition, inputs.noise]
         if self.gan.text == "both":
             parts.append(self.words(inputs.words))
         if self.gan.global_feature:
             parts.append(inputs.feature.mean(dim=(2, 3)))  # v_G: B x C
-        features = self.branch(inputs.feature) if self.branch is not None else [None] * len(self.sides)
         hidden = self.first(torch.cat(parts, dim=1))
-        images = [self.heads[0](hidden, features[0])]
-        for stage, (head, feature) in enumerate(zip(self.heads[1:], features[1:], strict=True)):
-            hidden = self.nexts[stage](hidden, features[stage])
-            images.append(head(hidden, feature))
+        told = iter(self._affines(inputs.feature) if affines is None else affines)
+        images = [self.heads[0](hidden, next(told))]
+        for following, head in zip(self.nexts, self.heads[1:], strict=True):
+            hidden = following(hidden, next(told))
+            images.append(head(hidden, next(told)))
         return Outputs(images, mean, log_variance)
+
+    def look(self, feature: Tensor) -> list[Affine | None]:
+        """What v, B x C x h x h, tells each ACM, in the order in which hidden maps pass them; None for each without image features.
+
+        Neither caption nor noise is in it: several images of one v need it once.
+        """
+        return list(self._affines(feature))
+
+    def _affines(self, feature: Tensor) -> Iterator[Affine | None]:
+        """Made when they are asked for: at 256 px all of them together are much memory."""
+        if self.branch is None:
+            yield from [None] * (len(self.heads) + len(self.nexts))
+            return
+        features = self.branch(feature)
+        yield self.heads[0].acm(features[0])
+        for stage, (following, head) in enumerate(zip(self.nexts, self.heads[1:], strict=True)):
+            yield following.acm(features[stage])
+            yield head.acm(features[stage + 1])
 
 
 def stage_sides(size: int, stages: int) -> list[int]:

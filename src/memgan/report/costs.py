@@ -33,13 +33,15 @@ UNKNOWN = {"unknown": ("one",)}  # heads of the evaluator, whose size is next to
 def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool = False) -> int:
     """Multiply-adds of a GAN step, for one image of `train.batch`, from those of one forward pass of each network.
 
+    "of v" among the networks is the generator's share that depends on v alone.
+
     Backward is twice forward: once for the weights, once for the layer's input. The generator: forward and backward, and forward
     alone in every turn of the discriminators but the last. Each discriminator, in each turn: forward and backward on real and on
     fake images, and the gradient penalty, every `r1_interval` turns, about three times its forward pass; then forward and, for
     the images only, backward in the generator's turn. DAMSM's image encoder is frozen: forward, and backward for the images, of
-    the last stage or, for L_DAMSM only, of all. The diversity loss draws once more and has the encoder look at it. The text
-    encoder: forward in each turn, and for the foils; so the network of v where it is asked `online`, which retrieved neighbours
-    need not.
+    the last stage or, for L_DAMSM only, of all. The diversity loss draws once more, of the same v, and has the encoder look at it.
+    The text encoder: forward in each turn, and for the foils; so the network of v where it is asked `online`, which retrieved
+    neighbours need not.
     """
     turns = train.d_steps
     discriminators = [count for name, count in networks.items() if name.startswith("discriminator")]
@@ -47,7 +49,7 @@ def step_multiply_adds(networks: Mapping[str, int], train: Train, online: bool =
     matched = 2 * networks["image encoder"] * stages_matched(train, len(discriminators))
     asked = networks["text encoder"] * (turns + train.damsm_foils)
     asked += turns * networks["network of v"] if online and train.neighbours == "own" else 0
-    asked += networks["generator"] + networks["image encoder"] if train.diversity_weight else 0
+    asked += networks["generator"] - networks["of v"] + networks["image encoder"] if train.diversity_weight else 0
     return round((turns + 2) * networks["generator"] + (turns * 2 * 3 + 2) * sum(discriminators) + penalty + matched + asked)
 
 
@@ -71,6 +73,8 @@ def training_memory(settings: Settings) -> dict[str, int]:
         given = given._replace(feature=torch.empty(batch, features.channels, images.feature_side, images.feature_side))
         sentence = torch.empty(batch, damsm.dimension)
         made = kept(lambda: generator(given), generator)
+        if train.diversity_weight:  # what v says is held for the second drawing: scales, which backward needs anyway, and shifts
+            made += FLOAT * sum(affine.shift.numel() for affine in generator.look(given.feature) if affine is not None)
         pictures = [torch.empty(batch, 3, side, side, requires_grad=True) for side in sides]
 
         def judged(network: Discriminator, picture: Tensor, captions: int) -> list[Tensor]:

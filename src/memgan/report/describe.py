@@ -82,7 +82,7 @@ def judged(settings: Settings, root: Path, vocabulary: Vocabulary | None) -> Hea
 
 
 def generator(settings: Settings) -> dict[str, Any]:
-    """G: conditioning augmentation, image features, stages, heads."""
+    """G: conditioning augmentation, image features, stages, heads; `of_feature` are the multiply-adds that depend on v alone."""
     gan, images, damsm, features = (
         settings.block(name, block) for name, block in (("gan", Gan), ("images", Images), ("damsm", Damsm), ("features", Features))
     )
@@ -92,13 +92,19 @@ def generator(settings: Settings) -> dict[str, Any]:
         (n, None): part for n, part in whitened.items() if isinstance(part, Whitening)
     }
     parts |= {("conditioning augmentation", None): network.augmentation}
+    before = set(parts)
     if network.branch is not None:
         parts |= {("image feature", k): up for k, up in enumerate(network.branch.ups, 1)}
+        parts |= {("next stage's ACM", k): stage.acm for k, stage in enumerate(network.nexts, 2)}
+        parts |= {("head's ACM", k): head.acm for k, head in enumerate(network.heads, 1)}
+    of_feature = set(parts) - before
     parts |= {("first stage", 1): network.first} | {("next stage", k): stage for k, stage in enumerate(network.nexts, 2)}
     parts |= {("head", k): head for k, head in enumerate(network.heads, 1)}
     sizes = (damsm.dimension,), (damsm.dimension,), (gan.z,), (gan.condition,), (features.channels, *[images.feature_side] * 2)
     given = Inputs(*(torch.empty(1, *size) for size in sizes))
-    return summed("generator", *measured(network, parts, lambda: network(given)))
+    found, total = measured(network, parts, lambda: network(given))
+    of_v = sum(part.multiply_adds for part in found if (part.part, part.stage) in of_feature)
+    return summed("generator", found, total) | {"of_feature": of_v}
 
 
 def discriminators(settings: Settings) -> list[dict[str, Any]]:
@@ -169,18 +175,23 @@ def scoring(settings: Settings, heads: Heads | None) -> dict[str, Any]:
 
 
 def measured(network: nn.Module, parts: Parts, run: Callable[[], Any]) -> tuple[list[Part], int]:
-    """The parts, in their order, as one `run` of the network in eval mode uses them, and the multiply-adds of the whole run."""
+    """The parts, in their order, as one `run` of the network in eval mode uses them, and the multiply-adds of the whole run.
+
+    What lies in another part, and is a part itself, is counted there.
+    """
     counter, found, hooks = FlopCounterMode(display=False), {}, []
     network.eval()  # batch statistics need more than one image
     for key, module in parts.items():
         began = {}
+        apart = {p for other in parts.values() if other is not module and other in module.modules() for p in other.parameters()}
 
         def before(_module, _given, key=key, began=began) -> None:
             began[key] = counter.get_total_flops()
 
-        def after(module, given, made, key=key, began=began) -> None:
+        def after(module, given, made, key=key, began=began, apart=apart) -> None:
             count = (counter.get_total_flops() - began[key]) // 2
-            found[key] = Part(*key, shapes(given), shapes(made), sum(p.numel() for p in module.parameters()), count)
+            own = sum(p.numel() for p in module.parameters() if p not in apart)
+            found[key] = Part(*key, shapes(given), shapes(made), own, count)
 
         hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
     with counter:

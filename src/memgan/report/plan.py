@@ -143,7 +143,8 @@ class Planned:
         """The generator and the discriminators."""
         steps = round(self.train.epochs * (self.counts.train // self.train.images))
         names = ["generator", *(name for name in self.whole if name.startswith("discriminator"))]
-        networks = {name: self.cost[name] for name in (*names, "image encoder", "network of v")} | {"text encoder": self.text}
+        networks = {name: self.cost[name] for name in (*names, "image encoder", "network of v")}
+        networks |= {"text encoder": self.text, "of v": self.whole["generator"]["of_feature"]}
         count = steps * self.train.batch * costs.step_multiply_adds(networks, self.train, self.features.online)
         weights = {name: self.weights(name) for name in names}
         state = weights["generator"] + 3 * sum(weights.values())  # the average; then all with Adam's moments

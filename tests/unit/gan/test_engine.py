@@ -188,6 +188,19 @@ def test_curves_as_csv_leave_lazy_losses_empty() -> None:
     assert table([]) == "step\n"
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+def test_what_v_says_is_asked_once_for_both_drawings(turns: int) -> None:
+    """Of the last turn's v, for the images that are trained on and for those that they are compared with."""
+    subject = engine(train={"batch": 4 // turns, "d_steps": turns, "diversity_weight": 0.5})
+    looked, drawn = [], []
+    subject.generator.branch.register_forward_hook(lambda _, given, made: looked.append(given[0]))
+    subject.generator.first.register_forward_hook(lambda *_: drawn.append(1))
+    given, v = batch(0)
+    subject.step(given, v, 0)
+    assert len(drawn) == turns + 1
+    assert all(torch.equal(found, v[turn::turns]) for turn, found in enumerate(looked)) and len(looked) == turns
+
+
 def test_a_compiled_step_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The graphs that torch.compile takes hold the whole step; here they run uncompiled, since a C++ compiler takes minutes."""
     compiled = []
@@ -198,7 +211,7 @@ def test_a_compiled_step_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> No
 
     whole = torch.compile
     monkeypatch.setattr(torch, "compile", traced)
-    small = {"gan": {"stages": 1}, "train": {"r1_interval": 2}}
+    small = {"gan": {"stages": 1}, "train": {"r1_interval": 2, "diversity_weight": 0.5}}
     plain, subject = (engine(gan=small["gan"], train=small["train"] | {"compile": asked}) for asked in (False, True))
     for step in range(3):  # with R1, without, with
         given, v = batch(step)
@@ -210,7 +223,7 @@ def test_a_compiled_step_is_the_same_step(monkeypatch: pytest.MonkeyPatch) -> No
         ):
             gradients, others = (torch.cat([p.grad.flatten() for p in one.parameters()]) for one in (found, wanted))
             assert (gradients - others).norm() < 1e-3 * others.norm()
-    assert len(compiled) == 2
+    assert len(compiled) == 3
 
 
 def test_gradient_norms_are_noted_by_network() -> None:

@@ -45,8 +45,22 @@ def test_an_acm_may_start_around_one() -> None:
         acm = ACM(5, 3, 6, one)
         initialise(acm, torch.Generator().manual_seed(0))
         acm.shift.weight.zero_()
-        alike[one] = torch.corrcoef(torch.stack([hidden.flatten(), acm(hidden, feature).flatten()]))[0, 1].item()
+        alike[one] = torch.corrcoef(torch.stack([hidden.flatten(), acm(feature).of(hidden).flatten()]))[0, 1].item()
     assert alike[True] > 0.9 and abs(alike[False]) < 0.3
+
+
+@pytest.mark.parametrize("used", [True, False])
+@torch.no_grad()
+def test_what_v_says_can_be_asked_before(used: bool) -> None:
+    """And serves other captions and noise as well."""
+    network = generator(image_features=used).eval()
+    for given in (inputs(), inputs()._replace(noise=torch.ones(B, SMALL["z"]), sentence=torch.ones(B, D))):
+        told = network.look(given.feature)
+        assert len(told) == 5  # ACMs: a head's for each of three stages, a next stage's for two
+        for found, wanted in zip(network(given, told).images, network(given).images, strict=True):
+            assert torch.equal(found, wanted)
+        other = network(given, network.look(given.feature + 1))
+        assert torch.equal(other.images[-1], network(given).images[-1]) != used
 
 
 def test_too_many_stages_are_refused_by_name() -> None:

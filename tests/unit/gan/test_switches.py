@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from memgan.gan.blocks import ACM
+from memgan.gan.blocks import Affine
 from memgan.gan.discriminator import Discriminator
 from memgan.gan.generator import Generator, Inputs
 from memgan.params.load import Settings
@@ -110,7 +110,7 @@ def test_without_regional_v_exactly_the_acms_and_the_branch_are_gone(monkeypatch
     assert shapes(without).items() <= shapes(whole).items()
     without.load_state_dict({name: whole.state_dict()[name] for name in shapes(without)})
     assert (whole(inputs()).images[0] - without(inputs()).images[0]).abs().max() > 1e-3
-    monkeypatch.setattr(ACM, "forward", lambda self, hidden, feature: hidden)
+    monkeypatch.setattr(Affine, "of", lambda self, hidden: hidden)
     assert_same_images(whole, without)
 
 

@@ -44,10 +44,13 @@ GENERATOR = {
     ("conditioning augmentation", None): (4 * 12 + 12, 4 * 12),
     ("image feature", 1): (6 * 4 * 9 + 8, 6 * 4 * 4 * 8**2),
     ("image feature", 2): (2 * 4 * 9 + 8, 2 * 4 * 4 * 16**2),
+    ("next stage's ACM", 2): (3 * 2 * 7 * 9, 3 * 2 * 7 * 9 * 8**2),
+    ("head's ACM", 1): (3 * 2 * 7 * 9, 3 * 2 * 7 * 9 * 8**2),
+    ("head's ACM", 2): (3 * 2 * 7 * 9, 3 * 2 * 7 * 9 * 16**2),
     ("first stage", 1): (18 * 1024 + 2048 + 32 * 4 * 9 + 8, 18 * 1024 + 32 * 4 * 4 * 8**2),  # 18 = 3 c + 5 z + 4 w + 6 v_G
-    ("next stage", 2): (3 * 2 * 7 * 9 + 72 + 8 + 36 + 4 + 72 + 8, (3 * 2 * 7 * 9 + 72 + 36) * 8**2 + 32 * 16**2),
-    ("head", 1): (3 * 2 * 7 * 9 + 2 * 3 * 9, (3 * 2 * 7 * 9 + 2 * 3 * 9) * 8**2),
-    ("head", 2): (3 * 2 * 7 * 9 + 2 * 3 * 9, (3 * 2 * 7 * 9 + 2 * 3 * 9) * 16**2),
+    ("next stage", 2): (72 + 8 + 36 + 4 + 72 + 8, (72 + 36) * 8**2 + 32 * 16**2),
+    ("head", 1): (2 * 3 * 9, 2 * 3 * 9 * 8**2),
+    ("head", 2): (2 * 3 * 9, 2 * 3 * 9 * 16**2),
 }
 DISCRIMINATOR = {  # of stage 2
     ("content", 2): (0, 0),
@@ -96,6 +99,8 @@ def test_every_part_of_a_tiny_gan_by_hand() -> None:
         sum(p for p, _ in GENERATOR.values()),
         sum(m for _, m in GENERATOR.values()),
     )
+    of_feature = sum(m for (part, _), (_, m) in GENERATOR.items() if part == "image feature" or part.endswith("ACM"))
+    assert found["generator"]["of_feature"] == of_feature
     gan, images = gan_block(**TINY["gan"]), images_block(**TINY["images"])
     built = Generator(gan, images, 4, 6), Discriminator(8, gan, "avg", 4), Discriminator(16, gan, "avg", 4)
     for name, network in zip(("generator", "discriminator 1", "discriminator 2"), built, strict=True):
