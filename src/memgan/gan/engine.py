@@ -124,7 +124,7 @@ class Engine:
         drawn = [torch.randn(count, numbers, generator=rng) for numbers in (self.recipe.gan.z, self.recipe.gan.condition)]
         return [self.processes.share(each).to(self.device) for each in drawn]
 
-    def _redrawn(self, inputs: Inputs, affines: list[Affine | None], count: int, rng: torch.Generator) -> Tensor:
+    def _redrawn(self, inputs: Inputs, affines: list[Affine | None] | None, count: int, rng: torch.Generator) -> Tensor:
         """The last stage's images of this process' share of `count` captions, with other noise; `affines` are those of their v."""
         noise, jitter = self._noise(count, rng)
         with self.arithmetic.cast():

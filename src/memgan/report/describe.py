@@ -92,19 +92,18 @@ def generator(settings: Settings) -> dict[str, Any]:
         (n, None): part for n, part in whitened.items() if isinstance(part, Whitening)
     }
     parts |= {("conditioning augmentation", None): network.augmentation}
-    before = set(parts)
+    of_v: dict[tuple[str, int | None], nn.Module] = {}
     if network.branch is not None:
-        parts |= {("image feature", k): up for k, up in enumerate(network.branch.ups, 1)}
-        parts |= {("next stage's ACM", k): stage.acm for k, stage in enumerate(network.nexts, 2)}
-        parts |= {("head's ACM", k): head.acm for k, head in enumerate(network.heads, 1)}
-    of_feature = set(parts) - before
-    parts |= {("first stage", 1): network.first} | {("next stage", k): stage for k, stage in enumerate(network.nexts, 2)}
+        of_v |= {("image feature", k): up for k, up in enumerate(network.branch.ups, 1)}
+        of_v |= {("next stage's ACM", k): stage.acm for k, stage in enumerate(network.nexts, 2)}
+        of_v |= {("head's ACM", k): head.acm for k, head in enumerate(network.heads, 1)}
+    parts |= of_v | {("first stage", 1): network.first} | {("next stage", k): stage for k, stage in enumerate(network.nexts, 2)}
     parts |= {("head", k): head for k, head in enumerate(network.heads, 1)}
     sizes = (damsm.dimension,), (damsm.dimension,), (gan.z,), (gan.condition,), (features.channels, *[images.feature_side] * 2)
     given = Inputs(*(torch.empty(1, *size) for size in sizes))
     found, total = measured(network, parts, lambda: network(given))
-    of_v = sum(part.multiply_adds for part in found if (part.part, part.stage) in of_feature)
-    return summed("generator", found, total) | {"of_feature": of_v}
+    of_feature = sum(part.multiply_adds for part in found if (part.part, part.stage) in of_v)
+    return summed("generator", found, total) | {"of_feature": of_feature}
 
 
 def discriminators(settings: Settings) -> list[dict[str, Any]]:
