@@ -19,6 +19,7 @@ from benchmarks.measure import facts, median_seconds
 from memgan import steps
 from memgan.allocator import keep_pages
 from memgan.gan.generator import Generator
+from memgan.gan.wide_linear import WideLinear
 from memgan.params.data import Images
 from memgan.params.encoders import Damsm, Features
 from memgan.params.gan import Gan, Train
@@ -38,7 +39,7 @@ def main(dataset: Annotated[str, Option(help="a name under `data` of params.yaml
         whole = Generator(settings.block("gan", Gan), settings.block("images", Images), dimension, channels)
     inputs, outputs = whole.first.linear.in_features, whole.first.linear.out_features
     torch.manual_seed(0)
-    ours, torchs = type(whole.first.linear)(inputs, outputs), nn.Linear(inputs, outputs, bias=False)
+    ours, torchs = WideLinear(inputs, outputs), nn.Linear(inputs, outputs, bias=False)
     torchs.load_state_dict(ours.state_dict())
     x, slope = torch.randn(batch, inputs, requires_grad=True), torch.randn(batch, outputs)
 

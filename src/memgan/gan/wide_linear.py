@@ -16,7 +16,7 @@ ROWS = 256  # of weights in a block: 0.4 MB at the worlds' size, 1 MB at the pap
 
 
 class WideLinear(nn.Linear):
-    """nn.Linear without bias, faster on the CPU in float32; elsewhere, and in lower precision, nn.Linear itself."""
+    """nn.Linear without bias, in blocks on the CPU; on other devices, and where autocast lowers the precision, nn.Linear itself."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, bias=False)
