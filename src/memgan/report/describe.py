@@ -57,6 +57,8 @@ def describe(dataset: str, run: str) -> dict[str, Any]:
     with torch.device("meta"), torch.no_grad():
         networks = [generator(settings), *discriminators(settings), *readers(settings, vocabulary), scoring(settings, heads)]
     notes = ["one image and one caption; multiply-adds of convolutions, matrix products and LSTMs"]
+    if settings.block("gan", Gan).image_features:
+        notes.append("ACM: makes a scale and a shift of the image feature; its stage or head takes them beside the hidden map")
     if vocabulary is None:
         words = settings.block("damsm", Damsm).word_embedding
         notes.append(f"word table: {words} parameters for each word of the vocabulary, which is made from the training captions")

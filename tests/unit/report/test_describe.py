@@ -226,11 +226,13 @@ def test_what_is_not_known_yet_is_said() -> None:
     table_row = described["networks"][4]["parts"][0]
     assert (table_row["part"], table_row["parameters"]) == ("word table", None)
     assert [note.split(":")[0] for note in described["notes"][1:]] == [
+        "ACM",
         "word table",
         "frozen, with ImageNet's weights",
         "evaluator",
     ]
-    assert [note.split(":")[0] for note in fresh("sceneworld")["notes"][1:]] == ["word table"]
+    assert [note.split(":")[0] for note in fresh("sceneworld")["notes"][1:]] == ["ACM", "word table"]
+    assert not any(note.startswith("ACM") for note in fresh("small", "bare")["notes"])
 
 
 def test_the_command_prints_a_table_or_the_same_as_json() -> None:

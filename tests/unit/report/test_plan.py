@@ -251,9 +251,19 @@ def test_training_memory_grows_with_the_batch_but_weights_do_not():
     assert 0 <= 2 * one["kept"] - two["kept"] - kernels < 0.01 * one["kept"]
 
 
-def training_memory(times: int) -> dict[str, int]:
+def test_a_second_drawing_keeps_the_shifts_of_v():
+    """Five maps of ngf channels an image: of the heads at 8, 16 and 32 px, of the next stages at 8 and 16."""
+    (with_it, without), train = (training_memory(1, diversity_weight=weight) for weight in (0.8, 0.0)), PARAMS["train"]
+    assert with_it["weights"] == without["weights"]
+    numbers = train["batch"] * PARAMS["gan"]["ngf"] * (8**2 + 16**2 + 32**2 + 8**2 + 16**2)
+    assert with_it["kept"] - without["kept"] == 4 * numbers
+
+
+def training_memory(times: int, **changes: float) -> dict[str, int]:
     """Of birdworld's training with a batch as many times as large."""
-    write(PARAMS | {"train": PARAMS["train"] | {"batch": times * PARAMS["train"]["batch"]}})
+    birdworld = PARAMS["data"]["birdworld"]
+    data = PARAMS["data"] | {"birdworld": birdworld | {"train": birdworld["train"] | changes}}
+    write(PARAMS | {"train": PARAMS["train"] | {"batch": times * PARAMS["train"]["batch"]}, "data": data})
     return costs.training_memory(Settings("birdworld", "ours"))
 
 
